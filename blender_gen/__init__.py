@@ -1,0 +1,1 @@
+"""Recipe in, labelled micrographs out."""

@@ -1,0 +1,240 @@
+"""Samples and the HDF5 files that hold them.
+
+A shard is one HDF5 file of many samples, first axis the sample:
+
+===============  ============  ============  ===================================================
+dataset          shape         dtype         meaning
+===============  ============  ============  ===================================================
+image            (N, K, H, W)  uint8/uint16  K micrographs of one specimen, grey levels
+phase            (N, H, W)     uint8         phase id, an index into the attribute `phase_names`
+instance         (N, H, W)     uint32        body id within the sample, 0 is the matrix
+pixel_size_um    (N,)          float64       edge of a square pixel in µm
+truth            (N,)          string        JSON: what the specimen is, from its geometry
+imaging          (N,)          string        JSON list of K: how each micrograph was taken
+index            (N,)          int64         the sample's index in the data set
+digest           (N,)          string        SHA-256 of the sample's content
+===============  ============  ============  ===================================================
+
+File attributes: `schema`, `recipe` (text), `recipe_hash`, `seed`, `phase_names` (JSON),
+`versions` (JSON), `device`, `digest`. A data set (`dataset.h5`) has the same form with
+its large arrays linked to the shards beside it, so one reader serves both.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from semforge.errors import InputError
+from semforge.files import existing_file, whole_file
+
+SCHEMA = 1
+ARRAYS = ("image", "phase", "instance")
+STRINGS = ("truth", "imaging", "digest")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One specimen, its exact label maps and K micrographs of it."""
+
+    index: int
+    image: np.ndarray  # (K, H, W) uint8 or uint16
+    phase: np.ndarray  # (H, W) uint8
+    instance: np.ndarray  # (H, W) uint32
+    pixel_size_um: float
+    truth: dict[str, Any]
+    imaging: list[dict[str, Any]]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything in the sample; the same on every machine and in every shard."""
+        sha = hashlib.sha256()
+        for array in (self.image, self.phase, self.instance):
+            sha.update(f"{array.dtype.str}{array.shape}".encode())
+            sha.update(np.ascontiguousarray(array).tobytes())
+        for part in (self.index, float(self.pixel_size_um), self.truth, self.imaging):
+            sha.update(to_json(part).encode())
+        return sha.hexdigest()
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is true of every sample in a file."""
+
+    recipe: str  # the recipe's YAML text
+    recipe_hash: str
+    seed: int
+    phase_names: tuple[str, ...]
+    versions: dict[str, str]
+    device: str
+
+
+def combined_digest(digests: Iterable[str], recipe_hash: str, seed: int) -> str:
+    """Digest of samples in index order: depends on recipe, seed and which samples, not on shards or workers."""
+    sha = hashlib.sha256(f"{recipe_hash}:{seed}".encode())
+    for digest in digests:
+        sha.update(digest.encode())
+    return sha.hexdigest()
+
+
+def to_json(value: Any) -> str:
+    """Canonical JSON: sorted keys, no spaces, NumPy scalars as plain numbers; NaN is refused."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain, allow_nan=False)
+
+
+def write_samples(path: Path, samples: Sequence[Sample], header: Header) -> str:
+    """Write a shard whole or not at all; returns its digest.
+
+    Raises ValueError if there is no sample or if shapes differ between samples.
+    """
+    if not samples:
+        raise ValueError("a shard needs at least one sample")
+    if len({(s.image.shape, s.phase.shape, s.image.dtype) for s in samples}) != 1:
+        raise ValueError("all samples of a shard must have one shape and one dtype")
+    digest = combined_digest((s.digest for s in samples), header.recipe_hash, header.seed)
+    text = h5py.string_dtype()
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+        for name in ARRAYS:
+            stack = np.stack([getattr(s, name) for s in samples])
+            chunk = (1,) * (stack.ndim - 2) + stack.shape[-2:]
+            file.create_dataset(name, data=stack, chunks=chunk, compression="gzip", compression_opts=1, shuffle=True)
+        file["index"] = np.array([s.index for s in samples], dtype=np.int64)
+        file["pixel_size_um"] = np.array([s.pixel_size_um for s in samples], dtype=np.float64)
+        file.create_dataset("truth", data=[to_json(s.truth) for s in samples], dtype=text)
+        file.create_dataset("imaging", data=[to_json(s.imaging) for s in samples], dtype=text)
+        file.create_dataset("digest", data=[s.digest for s in samples], dtype=text)
+        write_header(file, header, digest)
+    return digest
+
+
+def write_header(file: h5py.File, header: Header, digest: str) -> None:
+    """Put the file attributes that every sample file carries."""
+    file.attrs.update({
+        "schema": SCHEMA, "recipe": header.recipe, "recipe_hash": header.recipe_hash, "seed": header.seed,
+        "phase_names": json.dumps(header.phase_names), "versions": to_json(header.versions),
+        "device": header.device, "digest": digest,
+    })  # fmt: skip
+
+
+class SampleFile:
+    """Reader of a shard or a data set; opens lazily and once per process, so it can be pickled to workers.
+
+    Raises InputError if the file is missing, truncated, or not a semforge sample file.
+    """
+
+    def __init__(self, path: Path):
+        self.path = existing_file(path, "a shard or dataset.h5")
+        self._file: h5py.File | None = None
+        file = self._open()
+        missing = [n for n in (*ARRAYS, *STRINGS, "index", "pixel_size_um") if n not in file]
+        if missing or file.attrs.get("schema") != SCHEMA:
+            raise InputError(f"{path}: is not a semforge sample file of schema {SCHEMA}; render it again")
+        self.header = Header(
+            recipe=file.attrs["recipe"], recipe_hash=file.attrs["recipe_hash"], seed=int(file.attrs["seed"]),
+            phase_names=tuple(json.loads(file.attrs["phase_names"])),
+            versions=json.loads(file.attrs["versions"]), device=file.attrs["device"],
+        )  # fmt: skip
+        self.digest: str = file.attrs["digest"]
+        self.index: np.ndarray = file["index"][:]
+        self.pixel_size_um: np.ndarray = file["pixel_size_um"][:]
+        self.images_per_sample: int = file["image"].shape[1]
+        self.shape: tuple[int, int] = file["image"].shape[2:]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None}
+
+    def __enter__(self) -> "SampleFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; a later read opens it again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def image(self, position: int, k: int = 0) -> np.ndarray:
+        """Micrograph k of the sample at `position`: (H, W) uint8 or uint16."""
+        return self._read("image", (position, k))
+
+    def phase(self, position: int) -> np.ndarray:
+        """Phase ids of the sample at `position`: (H, W) uint8."""
+        return self._read("phase", position)
+
+    def instance(self, position: int) -> np.ndarray:
+        """Body ids of the sample at `position`: (H, W) uint32."""
+        return self._read("instance", position)
+
+    def truth(self, position: int) -> dict[str, Any]:
+        """The specimen's truth, as `blender_gen.truth` wrote it."""
+        return json.loads(self._read("truth", position))
+
+    def imaging(self, position: int) -> list[dict[str, Any]]:
+        """The imaging conditions of the K micrographs."""
+        return json.loads(self._read("imaging", position))
+
+    def stored_digest(self, position: int) -> str:
+        """The digest written with the sample, to compare with `sample(position).digest`."""
+        return self._read("digest", position).decode()
+
+    def sample(self, position: int) -> Sample:
+        """Everything of the sample at `position`."""
+        return Sample(
+            index=int(self.index[position]), image=self._read("image", position), phase=self.phase(position),
+            instance=self.instance(position), pixel_size_um=float(self.pixel_size_um[position]),
+            truth=self.truth(position), imaging=self.imaging(position),
+        )  # fmt: skip
+
+    def _open(self) -> h5py.File:
+        if self._file is None:
+            try:
+                self._file = h5py.File(self.path, "r")
+            except OSError as error:
+                raise InputError(f"{self.path}: is not a whole HDF5 file (truncated?); render it again") from error
+        return self._file
+
+    def _read(self, name: str, where: Any) -> Any:
+        try:
+            return self._open()[name][where]
+        except (OSError, KeyError) as error:
+            raise InputError(f"{self.path}: {name} of sample {where} cannot be read; render it again") from error
+
+
+def verify_samples(path: Path) -> tuple[SampleFile, list[int]]:
+    """Open a sample file and recompute every digest.
+
+    Returns the reader and the indices of the samples whose content does not match its digest.
+    Raises InputError if the file as a whole cannot be read or its digest does not follow from its samples.
+    """
+    file = SampleFile(path)
+    digests, bad = [], []
+    for position in range(len(file)):
+        stored = file.stored_digest(position)
+        digests.append(stored)
+        try:
+            good = file.sample(position).digest == stored
+        except (InputError, ValueError):
+            good = False
+        if not good:
+            bad.append(int(file.index[position]))
+    if combined_digest(digests, file.header.recipe_hash, file.header.seed) != file.digest:
+        raise InputError(f"{path}: the file's digest does not follow from its samples; render it again")
+    return file, bad
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be stored as JSON")

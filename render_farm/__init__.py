@@ -1,0 +1,1 @@
+"""Job in, verified dataset out."""

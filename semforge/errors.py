@@ -1,0 +1,18 @@
+"""The errors that semforge raises on purpose.
+
+SemforgeError
+├── InputError        the user gave something that cannot be used; commands exit 2 with its message
+└── RejectedSpecimen  a random draw gave an impossible specimen; the caller draws again
+"""
+
+
+class SemforgeError(Exception):
+    """Base of all errors that semforge raises on purpose."""
+
+
+class InputError(SemforgeError):
+    """Input that cannot be used. The message is one line: what was found, what was expected, what to do."""
+
+
+class RejectedSpecimen(SemforgeError):
+    """A draw that cannot be built. Not a failure: it is counted and drawn again on a child seed."""
