@@ -134,6 +134,7 @@ class SampleFile:
         missing = [n for n in (*ARRAYS, *STRINGS, "index", "pixel_size_um") if n not in file]
         if missing or file.attrs.get("schema") != SCHEMA:
             raise InputError(f"{path}: is not a semforge sample file of schema {SCHEMA}; render it again")
+        self._require_sources(file)
         self.header = Header(
             recipe=file.attrs["recipe"], recipe_hash=file.attrs["recipe_hash"], seed=int(file.attrs["seed"]),
             phase_names=tuple(json.loads(file.attrs["phase_names"])),
@@ -202,6 +203,17 @@ class SampleFile:
             except OSError as error:
                 raise InputError(f"{self.path}: is not a whole HDF5 file (truncated?); render it again") from error
         return self._file
+
+    def _require_sources(self, file: h5py.File) -> None:
+        """HDF5 reads zeros where a linked file is missing, silently; refuse to open instead."""
+        if not file["image"].is_virtual:
+            return
+        folder = self.path.resolve().parent
+        linked = dict.fromkeys(source.file_name for source in file["image"].virtual_sources())
+        missing = [name for name in linked if not (folder / name).is_file()]
+        if missing:
+            others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+            raise InputError(f"{self.path}: links {missing[0]}, which is missing{others}; run render-farm again")
 
     def _read(self, name: str, where: Any) -> Any:
         try:

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,13 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text so that readers see the old file or the new one, never half of it."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what `whole_file` left in `folder` when its process was killed. Only safe while nothing writes there."""
+    for temporary in Path(folder).glob(".*.tmp*"):
+        if re.fullmatch(r"\..*\.[0-9a-f]{8}\.tmp(\.\w+)?", temporary.name):
+            temporary.unlink(missing_ok=True)
 
 
 def existing_file(path: Path, what: str) -> Path:
