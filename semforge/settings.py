@@ -40,6 +40,11 @@ def load_settings(path: Path, model: type[S], overrides: Iterable[str] = ()) -> 
 
 def parse_settings(text: str, model: type[S], source: str, overrides: Iterable[str] = ()) -> S:
     """As `load_settings`, from text; `source` names it in messages."""
+    return validate(parse_yaml(text, source, overrides), model, source)
+
+
+def parse_yaml(text: str, source: str, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """The mapping in a YAML text, after overrides. Raises InputError with one line if it is none."""
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -51,7 +56,7 @@ def parse_settings(text: str, model: type[S], source: str, overrides: Iterable[s
         raise InputError(f"{source}: expected a YAML mapping of keys to values, found {_kind(values)}")
     for override in overrides:
         _apply(values, override)
-    return validate(values, model, source)
+    return values
 
 
 def validate(values: dict[str, Any], model: type[S], source: str) -> S:
@@ -125,9 +130,7 @@ def _where(location: tuple[int | str, ...]) -> str:
     for part in location:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif part.isidentifier() and part[0].islower() or part[0].isdigit():
-            text += f".{part}" if text else part
-        elif not _is_union_tag(part):
+        elif (part.isidentifier() and part[0].islower()) or part[0].isdigit() or not _is_union_tag(part):
             text += f".{part}" if text else part
     return text or "file"
 

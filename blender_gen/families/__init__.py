@@ -1,0 +1,1 @@
+"""Families of specimens: parameters and a generator in, a Specimen out."""

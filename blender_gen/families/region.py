@@ -1,0 +1,35 @@
+"""The section of one layer and the frame over it: where its inclusions and cracks may go."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from manifold3d import CrossSection
+
+from blender_gen.specimen import View
+
+
+@dataclass(frozen=True)
+class Region:
+    """The section of a layer and the frame over it."""
+
+    view: View
+    x_um: np.ndarray  # (nx,)
+    outer_um: np.ndarray  # (nx,) height of the outer interface in the section plane
+    inner_um: np.ndarray  # (nx,)
+
+    def visible_area_um2(self) -> float:
+        """Area of the layer's section inside the frame."""
+        outline = np.concatenate([
+            np.stack([self.x_um, self.inner_um], axis=1), np.stack([self.x_um, self.outer_um], axis=1)[::-1]
+        ])  # fmt: skip
+        return (CrossSection([outline]) ^ CrossSection([self.view.corners])).area()
+
+    def point(self, x: float, depth_fraction: float) -> tuple[float, float]:
+        """The point at a relative depth below the outer interface."""
+        outer, inner = np.interp(x, self.x_um, self.outer_um), np.interp(x, self.x_um, self.inner_um)
+        return x, float(outer + depth_fraction * (inner - outer))
+
+    def visible_heights(self) -> tuple[float, float]:
+        """Lowest and highest y of the frame."""
+        _, half = self.view.reach_um
+        return self.view.centre_um[1] - half, self.view.centre_um[1] + half

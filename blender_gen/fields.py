@@ -1,0 +1,46 @@
+"""Random fields that can be evaluated anywhere: sums of plane waves with random directions.
+
+A sum of N cosines with wave vectors from a Gaussian of standard deviation sqrt(2)/L has the
+correlation exp(-(r/L)^2), which falls to 1/e at r = L, and tends to a Gaussian field as N grows.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+WAVES = 48
+
+
+@dataclass(frozen=True)
+class Field:
+    """A zero-mean random field of unit variance in d dimensions."""
+
+    wave_vectors: np.ndarray  # (N, d) in 1/µm
+    phases: np.ndarray  # (N,)
+
+    def __call__(self, *coordinates: np.ndarray) -> np.ndarray:
+        """Values at points given by one array a dimension, broadcast against each other."""
+        total = np.zeros(np.broadcast_shapes(*(c.shape for c in coordinates)))
+        for wave, phase in zip(self.wave_vectors, self.phases, strict=True):
+            total += np.cos(sum(k * c for k, c in zip(wave, coordinates, strict=True)) + phase)
+        return total * np.sqrt(2 / len(self.phases))
+
+
+def gaussian_field(rng: np.random.Generator, correlation: float, dimensions: int = 2, waves: int = WAVES) -> Field:
+    """Draw a field whose correlation falls to 1/e at the distance `correlation`."""
+    vectors = rng.normal(scale=np.sqrt(2) / correlation, size=(waves, dimensions))
+    return Field(vectors, rng.uniform(0, 2 * np.pi, size=waves))
+
+
+def tongues(values: np.ndarray) -> np.ndarray:
+    """Reshape a unit field so that it dives in narrow tongues and is flat between; zero mean, unit variance."""
+    shaped = -np.exp(-1.2 * values)
+    return (shaped + np.exp(0.72)) / np.sqrt(np.exp(2.88) - np.exp(1.44))
+
+
+def scallops(values: np.ndarray) -> np.ndarray:
+    """Reshape a unit field into rounded bulges with sharp valleys between; zero mean, unit variance."""
+    return (np.abs(values) - np.sqrt(2 / np.pi)) / np.sqrt(1 - 2 / np.pi)
+
+
+SHAPES = {"smooth": lambda values: values, "tongues": tongues, "scallops": scallops}

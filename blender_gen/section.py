@@ -1,0 +1,104 @@
+"""The metallographic cut: a specimen's exact outlines in the section plane, and what lies below it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from manifold3d import CrossSection, Manifold, OpType
+
+from blender_gen.phases import VOID
+from blender_gen.solids import Triangles, sheet, to_manifold, to_mesh
+from blender_gen.specimen import Body, Specimen, Stratum
+
+
+@dataclass(frozen=True)
+class Outline:
+    """One body's cut: polygons (n, 2) in µm, outer rings anticlockwise, holes clockwise."""
+
+    phase: int
+    instance: int  # 0 for layers, then 1, 2, ... in the order of the specimen's bodies
+    polygons: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """The section plane. Outlines are in painter's order: where two overlap, the later one is seen."""
+
+    specimen: Specimen
+    outlines: tuple[Outline, ...]
+    visible: dict[int, CrossSection]  # phase -> the region inside the frame where it is seen
+    layer_area_um2: dict[int, float]  # layer phase -> area between its interfaces inside the frame
+
+
+def cut(specimen: Specimen) -> Section:
+    """Cut a specimen at z = 0."""
+    frame = CrossSection([specimen.view.corners])
+    strips = {s.phase: CrossSection([_strip(specimen.x_um, s.outer_um[-1], s.inner_um[-1])]) for s in specimen.strata}
+    outlines = [Outline(s.phase, 0, (_below(specimen.x_um, s),)) for s in specimen.strata]
+    cuts: list[tuple[int, CrossSection]] = []
+    for instance, body in enumerate(specimen.bodies, start=1):
+        region = _cut_body(body, specimen, strips)
+        if not region.is_empty():
+            cuts.append((body.phase, region))
+            outlines.append(Outline(body.phase, instance, tuple(region.to_polygons())))
+    visible, covered = _visible(cuts, frame)
+    for phase, strip in strips.items():
+        visible[phase] = (strip ^ frame) - covered
+    areas = {phase: (strip ^ frame).area() for phase, strip in strips.items()}
+    return Section(specimen, tuple(outlines), visible, areas)
+
+
+def sectioned_solids(specimen: Specimen) -> list[tuple[int, Triangles]]:
+    """The layers below the section plane with all voids taken out: (phase, mesh), for rendering the relief."""
+    voids = [to_manifold(b.mesh) for b in specimen.bodies if specimen.materials[b.phase] == VOID]
+    emptied = Manifold.batch_boolean(voids, OpType.Add) if voids else Manifold()
+    solids = []
+    for stratum in specimen.strata:
+        layer = to_manifold(sheet(specimen.x_um, specimen.z_um, stratum.inner_um, stratum.outer_um))
+        solids.append((stratum.phase, to_mesh(layer - emptied)))
+    return solids
+
+
+def _cut_body(body: Body, specimen: Specimen, strips: dict[int, CrossSection]) -> CrossSection:
+    low, high = body.mesh[0].min(axis=0), body.mesh[0].max(axis=0)
+    centre, reach = np.array(specimen.view.centre_um), np.array(specimen.view.reach_um)
+    if np.any(low[:2] > centre + reach) or np.any(high[:2] < centre - reach):
+        return CrossSection()
+    region = to_manifold(body.mesh).slice(0.0)
+    if body.clipped and not _inside(low, high, body.host, specimen):
+        region = region ^ strips[body.host]
+    return region
+
+
+def _inside(low: np.ndarray, high: np.ndarray, host: int, specimen: Specimen) -> bool:
+    stratum = next(s for s in specimen.strata if s.phase == host)
+    over = slice(*np.searchsorted(specimen.x_um, [low[0], high[0]]) + np.array([-1, 1]).clip(0))
+    outer, inner = stratum.outer_um[-1][over], stratum.inner_um[-1][over]
+    return outer.size > 0 and bool(outer.min() > high[1] and inner.max() < low[1])
+
+
+def _visible(cuts: list[tuple[int, CrossSection]], frame: CrossSection) -> tuple[dict[int, CrossSection], CrossSection]:
+    """What is seen of each phase, and all that bodies cover. The later body hides the earlier."""
+    visible: dict[int, CrossSection] = {}
+    covered = CrossSection()
+    for phase, group in groupby(reversed(cuts), key=lambda item: item[0]):
+        region = _union(r for _, r in group) ^ frame
+        seen = region - covered
+        visible[phase] = visible[phase] + seen if phase in visible else seen
+        covered = covered + region
+    return visible, covered
+
+
+def _union(regions: Iterable[CrossSection]) -> CrossSection:
+    return CrossSection.batch_boolean(list(regions), OpType.Add)
+
+
+def _strip(x: np.ndarray, outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.stack([x, inner], axis=1), np.stack([x, outer], axis=1)[::-1]])
+
+
+def _below(x: np.ndarray, stratum: Stratum) -> np.ndarray:
+    """All that lies under a layer's outer interface; deeper layers are painted over it."""
+    floor = min(float(stratum.inner_um.min()), -1.0) - 1000.0
+    return _strip(x, stratum.outer_um[-1], np.full_like(x, floor))

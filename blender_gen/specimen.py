@@ -1,0 +1,93 @@
+"""What is in the chamber: plain frozen data, no renderer.
+
+Coordinates in µm: x along the layers, y outwards, z out of the section plane towards the
+beam; the section plane is z = 0 and the material lies at z <= 0.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from blender_gen.solids import Triangles
+
+
+@dataclass(frozen=True)
+class View:
+    """The part of the section plane that the micrograph shows."""
+
+    centre_um: tuple[float, float]
+    tilt_deg: float  # the frame is turned by this angle, anticlockwise, against the specimen
+    width_px: int
+    height_px: int
+    pixel_size_um: float
+
+    @property
+    def size_um(self) -> tuple[float, float]:
+        """Width and height of the frame."""
+        return self.width_px * self.pixel_size_um, self.height_px * self.pixel_size_um
+
+    @property
+    def axes(self) -> np.ndarray:
+        """(2, 2): unit vectors of the frame's right and up, in specimen coordinates."""
+        a = np.radians(self.tilt_deg)
+        return np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]])
+
+    @property
+    def corners(self) -> np.ndarray:
+        """(4, 2) corners in specimen coordinates, anticlockwise."""
+        half = np.array(self.size_um) / 2
+        signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+        return np.array(self.centre_um) + (signs * half) @ self.axes
+
+    @property
+    def reach_um(self) -> tuple[float, float]:
+        """Half extents in x and y of the frame's bounding box in specimen coordinates."""
+        spread = self.corners - np.array(self.centre_um)
+        return float(np.abs(spread[:, 0]).max()), float(np.abs(spread[:, 1]).max())
+
+    def contains(self, points: np.ndarray) -> np.ndarray:
+        """Which of the points (..., 2) lie inside the frame."""
+        local = (np.asarray(points) - np.array(self.centre_um)) @ self.axes.T
+        return np.all(np.abs(local) <= np.array(self.size_um) / 2, axis=-1)
+
+    def pixel_centres(self) -> np.ndarray:
+        """(H, W, 2) specimen coordinates of the pixel centres; row 0 is the top."""
+        right = (np.arange(self.width_px) + 0.5 - self.width_px / 2) * self.pixel_size_um
+        up = (self.height_px / 2 - np.arange(self.height_px) - 0.5) * self.pixel_size_um
+        local = np.stack(np.meshgrid(right, up), axis=-1)
+        return np.array(self.centre_um) + local @ self.axes
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """A layer that is there: the region between two interfaces."""
+
+    phase: int
+    outer_um: np.ndarray  # (nz, nx) heights of the outer interface
+    inner_um: np.ndarray  # (nz, nx) heights of the inner interface
+
+
+@dataclass(frozen=True)
+class Body:
+    """An inclusion or a crack: a closed mesh that crosses the section plane."""
+
+    phase: int
+    host: int  # phase of the layer that it belongs to
+    mesh: Triangles
+    clipped: bool  # cut off where its host ends
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """One coating in cross-section. `x_um` (nx,) and `z_um` (nz,), ending at 0, carry the interfaces."""
+
+    phase_names: tuple[str, ...]
+    materials: tuple[str, ...]
+    view: View
+    x_um: np.ndarray
+    z_um: np.ndarray
+    strata: tuple[Stratum, ...]  # from the outside inwards
+    bodies: tuple[Body, ...]  # a later one hides an earlier one where they overlap
+    cracks: frozenset[int] = frozenset()  # phases that are cracks
+    facts: dict[str, Any] = field(default_factory=dict)  # what was drawn and cannot be read off the geometry
