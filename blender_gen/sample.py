@@ -199,7 +199,8 @@ class SampleFile:
     def _open(self) -> h5py.File:
         if self._file is None:
             try:
-                self._file = h5py.File(self.path, "r")
+                # HDF5 looks for linked files beside the path as given, then in the current folder: give the real one.
+                self._file = h5py.File(self.path.resolve(), "r")
             except OSError as error:
                 raise InputError(f"{self.path}: is not a whole HDF5 file (truncated?); render it again") from error
         return self._file
