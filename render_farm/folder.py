@@ -1,0 +1,169 @@
+"""The folder of a job, and the job itself.
+
+::
+
+    DIR/
+      job.json                          what was asked for: recipe, seed, count, shard size; written first
+      shards/samples_000000-000007.h5   verified samples, named by first and last index
+      shards/samples_....h5.bad         a shard that did not verify, set aside and rendered again
+      logs/samples_000000-000007.log    everything the worker of that shard printed, all attempts
+      timings.jsonl                     a line a rendered shard: how long it took
+      dataset.h5                        all samples in index order, linking the shards; written last
+      .lock                             held by the running `render-farm run`, freed by the kernel when it ends
+"""
+
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field
+
+from render_farm.plan import Shard
+from semforge.errors import InputError
+from semforge.files import existing_file, remove_temporaries, write_text
+from semforge.settings import Settings, load_settings
+
+LOCK_PATIENCE_S = 0.5  # `status` holds the lock for an instant to see whether it is free
+
+
+class Job(Settings):
+    """What a folder is to hold. Recipe and seed are fixed for its lifetime; count and shard size may change."""
+
+    recipe: str  # canonical YAML text
+    recipe_hash: str
+    seed: int = Field(ge=0)
+    count: int = Field(gt=0)
+    shard_size: int = Field(gt=0)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where everything of a job lies below `root`."""
+
+    root: Path
+
+    @property
+    def job_file(self) -> Path:
+        return self.root / "job.json"
+
+    @property
+    def shards(self) -> Path:
+        return self.root / "shards"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def timings(self) -> Path:
+        return self.root / "timings.jsonl"
+
+    @property
+    def dataset(self) -> Path:
+        return self.root / "dataset.h5"
+
+    def shard_path(self, shard: Shard) -> Path:
+        return self.shards / f"{shard.name}.h5"
+
+    def log_path(self, shard: Shard) -> Path:
+        return self.logs / f"{shard.name}.log"
+
+    def shards_on_disk(self) -> list[Shard]:
+        """The shards that have a file, by first index; files of other names are ignored."""
+        named = (Shard.from_name(path.stem) for path in self.shards.glob("samples_*.h5"))
+        return sorted(shard for shard in named if shard is not None)
+
+    def job(self) -> Job:
+        """The job of this folder. Raises InputError if there is none."""
+        return load_settings(existing_file(self.job_file, "the job.json of a folder that `render-farm run` made"), Job)
+
+    def begin(self, job: Job) -> None:
+        """Lay out the folder for `job`, or go on with the one it holds; sweeps what a killed run left half-written.
+
+        Call it with the lock held. Raises InputError if the folder holds another recipe or seed.
+        """
+        if self.job_file.exists():
+            require_same(self.job(), job, self.root)
+        for folder in (self.shards, self.logs):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_text(self.job_file, json.dumps(job.model_dump(), indent=2, ensure_ascii=False) + "\n")
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Remove half-written files. Call it with the lock held and no worker running."""
+        for folder in (self.root, self.shards):
+            remove_temporaries(folder)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one run. Raises InputError if another run holds it or it cannot be written to."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = (self.root / ".lock").open("a")
+        except (FileExistsError, NotADirectoryError) as error:
+            raise InputError(f"{self.root}: is a file or lies below one, expected a folder for the output") from error
+        except OSError as error:
+            raise InputError(f"{self.root}: cannot be written to ({error.strerror}); choose another --out") from error
+        with lock:
+            if not _acquire(lock, LOCK_PATIENCE_S):
+                raise InputError(f"{self.root}: another run is at work here; wait for it or stop it, then run again")
+            yield
+
+    def is_locked(self) -> bool:
+        """Whether a run is at work here now. Creates nothing."""
+        try:
+            with (self.root / ".lock").open() as lock:
+                return not _acquire(lock, 0, fcntl.LOCK_SH)
+        except OSError:
+            return False
+
+
+def require_same(found: Job, asked: Job, root: Path) -> None:
+    """Raise InputError naming what differs unless both jobs make the same samples."""
+    differences = []
+    if found.seed != asked.seed:
+        differences.append(f"seed (there {found.seed}, asked {asked.seed})")
+    if found.recipe_hash != asked.recipe_hash:
+        differences += _recipe_differences(found.recipe, asked.recipe)
+    if differences:
+        shown = ", ".join(differences[:3]) + (f" and {len(differences) - 3} more" if len(differences) > 3 else "")
+        raise InputError(f"{root}: holds samples of another job: {shown} differs; choose another --out")
+
+
+def _acquire(lock: Any, patience_s: float, kind: int = fcntl.LOCK_EX) -> bool:
+    end = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.05)
+
+
+def _recipe_differences(found: str, asked: str) -> list[str]:
+    old, new = (dict(_leaves(yaml.safe_load(text))) for text in (found, asked))
+    keys = [key for key in {**old, **new} if old.get(key, _ABSENT) != new.get(key, _ABSENT)]
+    return [f"{key} (there {old.get(key, _ABSENT)}, asked {new.get(key, _ABSENT)})" for key in keys] or ["the recipe"]
+
+
+_ABSENT = "nothing"
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """(`layers[0].thickness_um`, 45.0) and so on for every single value of a YAML document."""
+    if isinstance(value, dict) and value:
+        for name, child in value.items():
+            yield from _leaves(child, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list) and value:
+        for position, child in enumerate(value):
+            yield from _leaves(child, f"{key}[{position}]")
+    else:
+        yield key, value

@@ -1,0 +1,107 @@
+"""Shards to one data set file that links them.
+
+`dataset.h5` has the form of a shard (see `blender_gen.sample`). Its large arrays are HDF5
+virtual datasets over the shards, named relative to the file, so that the folder can be
+moved as a whole; everything small is copied.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import h5py
+
+from blender_gen.sample import ARRAYS, STRINGS, Header, SampleFile, combined_digest, write_header
+from render_farm.folder import Folder, Job
+from render_farm.plan import Shard
+from semforge.errors import InputError
+from semforge.files import whole_file
+
+
+@dataclass(frozen=True)
+class Link:
+    """`length` samples from `position` in a shard on, which become samples `start`, ... of the data set."""
+
+    shard: Shard
+    position: int
+    start: int
+    length: int
+
+
+def plan_links(count: int, shards: Sequence[Shard]) -> list[Link]:
+    """Where samples 0 ... count - 1 come from; where shards overlap, the first one given serves.
+
+    Raises ValueError if a sample is in no shard.
+    """
+    owner: dict[int, Shard] = {}
+    for shard in shards:
+        for index in shard.indices:
+            owner.setdefault(index, shard)
+    missing = [index for index in range(count) if index not in owner]
+    if missing:
+        raise ValueError(f"{len(missing)} samples are in no shard, the first is {missing[0]}")
+    links = []
+    for shard, group in groupby(range(count), owner.__getitem__):
+        indices = list(group)
+        links.append(Link(shard, indices[0] - shard.start, indices[0], len(indices)))
+    return links
+
+
+def merge(folder: Folder, job: Job, shards: Sequence[Shard]) -> str:
+    """Write `dataset.h5` over verified shards, whole or not at all; returns its digest.
+
+    Raises InputError if the shards do not fit together, ValueError if a sample is in none.
+    """
+    links = plan_links(job.count, shards)
+    sources = {shard: SampleFile(folder.shard_path(shard)) for shard in {link.shard for link in links}}
+    header = _common_header(job, [source.header for source in sources.values()], folder)
+    forms = {(source.images_per_sample, *source.shape) for source in sources.values()}
+    for source in sources.values():
+        source.close()
+    if len(forms) != 1:
+        raise InputError(f"{folder.shards}: shards hold images of different sizes; render into a new folder")
+    with whole_file(folder.dataset) as temporary, h5py.File(temporary, "w") as file:
+        small = _link(file, folder, job.count, links)
+        for name in STRINGS:
+            file.create_dataset(name, data=small[name], dtype=h5py.string_dtype())
+        for name in ("index", "pixel_size_um"):
+            file[name] = small[name]
+        digest = combined_digest((text.decode() for text in small["digest"]), job.recipe_hash, job.seed)
+        write_header(file, header, digest)
+    return digest
+
+
+def _link(file: h5py.File, folder: Folder, count: int, links: list[Link]) -> dict[str, list]:
+    """Link the large arrays of all shards into `file`; returns the small ones, in index order."""
+    layouts: dict[str, h5py.VirtualLayout] = {}
+    small: dict[str, list] = {name: [] for name in (*STRINGS, "index", "pixel_size_um")}
+    for link in links:
+        path = folder.shard_path(link.shard)
+        here = slice(link.position, link.position + link.length)
+        with h5py.File(path, "r") as shard:
+            for name in ARRAYS:
+                array = shard[name]
+                layout = layouts.setdefault(name, h5py.VirtualLayout((count, *array.shape[1:]), array.dtype))
+                source = h5py.VirtualSource(str(path.relative_to(folder.root)), name, array.shape)
+                layout[link.start : link.start + link.length] = source[here]
+            for name, values in small.items():
+                values.extend(shard[name][here])
+    for name, layout in layouts.items():
+        file.create_virtual_dataset(name, layout)
+    return small
+
+
+def _common_header(job: Job, headers: list[Header], folder: Folder) -> Header:
+    """The header of all; where versions or devices differ between shards, all of them are named."""
+    if len({header.phase_names for header in headers}) != 1:
+        raise InputError(f"{folder.shards}: shards name their phases differently; render into a new folder")
+    programs = sorted({program for header in headers for program in header.versions})
+    versions = {p: _all_of(header.versions[p] for header in headers if p in header.versions) for p in programs}
+    return Header(
+        recipe=job.recipe, recipe_hash=job.recipe_hash, seed=job.seed, phase_names=headers[0].phase_names,
+        versions=versions, device=_all_of(header.device for header in headers),
+    )  # fmt: skip
+
+
+def _all_of(values: Iterable[str]) -> str:
+    return ", ".join(sorted(set(values)))

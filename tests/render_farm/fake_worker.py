@@ -1,0 +1,50 @@
+"""The real worker around a maker without Blender. The first argument is JSON that says how to misbehave:
+
+pause_s: time a sample takes; at: the index where to misbehave; how: kill, crash or refuse;
+once: a file that is made at the first misbehaviour and prevents the next.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from farm_fakes import make_header, make_sample
+
+from blender_gen.sample import Sample
+from render_farm.folder import Job
+from render_farm.worker import Maker, main
+from semforge.errors import InputError
+
+behaviour = json.loads(sys.argv.pop(1))
+
+
+def misbehave(how: str) -> None:
+    """Fail in one of the ways a worker can."""
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "refuse":
+        raise InputError("no such detector")
+    raise RuntimeError("scene fell apart")
+
+
+def fake_maker(job: Job, threads: int) -> Maker:
+    """Samples of random numbers."""
+
+    def sample(index: int) -> Sample:
+        os.write(1, b"Fra:1 noise that a C library prints\n")
+        time.sleep(behaviour.get("pause_s", 0))
+        once = behaviour.get("once")
+        if index == behaviour.get("at") and not (once and Path(once).exists()):
+            if once:
+                Path(once).touch()
+            misbehave(behaviour["how"])
+        return make_sample(job, index)
+
+    return Maker(sample, lambda: make_header(job))
+
+
+if __name__ == "__main__":
+    main(fake_maker)

@@ -1,0 +1,252 @@
+"""Whole runs with fake workers."""
+
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from farm_fakes import fake_pool, make_job, make_sample
+from rich.console import Console
+
+from blender_gen.sample import SampleFile, combined_digest
+from render_farm.cluster import LocalPool
+from render_farm.farm import Outcome, RunFailed, run_job
+from render_farm.folder import Folder, Job
+from render_farm.progress import Reporter
+from render_farm.status import read_status, verify
+from semforge.errors import InputError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path / "out")
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(record=True, width=200)
+
+
+def render(folder: Folder, job: Job, console: Console | None = None, pool: LocalPool | None = None) -> Outcome:
+    with Reporter(console or Console(quiet=True)) as reporter:
+        return run_job(folder, job, pool or fake_pool(), reporter)
+
+
+def shard_files(folder: Folder) -> list[str]:
+    return sorted(path.name for path in folder.shards.iterdir())
+
+
+def flip_a_byte_of_pixels(path: Path) -> None:
+    with h5py.File(path, "r") as file:
+        chunk = file["image"].id.get_chunk_info(0)
+    with path.open("r+b") as file:
+        file.seek(chunk.byte_offset + chunk.size // 2)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 0xFF]))
+
+
+def replace_pixels(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["phase"][1] = 1 - file["phase"][1]
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def test_dataset_holds_every_sample_as_it_was_made(folder: Folder) -> None:
+    job = make_job(count=7)
+    outcome = render(folder, job)
+    assert (outcome.found, outcome.rendered) == (0, 7)
+    with SampleFile(folder.dataset) as file:
+        assert file.index.tolist() == list(range(7))
+        assert file.header.recipe == job.recipe and file.header.phase_names == ("matrix", "pore")
+        for index in range(7):
+            assert file.sample(index).digest == make_sample(job, index).digest
+    assert verify(folder).digest == outcome.digest
+
+
+def test_digest_depends_on_neither_shard_size_nor_workers(tmp_path: Path) -> None:
+    job = make_job(count=6)
+    expected = combined_digest((make_sample(job, i).digest for i in range(6)), job.recipe_hash, job.seed)
+    for size, workers in ((6, 1), (1, 3), (4, 2)):
+        folder = Folder(tmp_path / f"{size}-{workers}")
+        assert render(folder, make_job(count=6, shard_size=size), pool=fake_pool(workers)).digest == expected
+    other_seed = Folder(tmp_path / "seed")
+    assert render(other_seed, make_job(count=6, seed=1)).digest != expected
+
+
+def test_second_run_renders_nothing(folder: Folder) -> None:
+    first = render(folder, make_job())
+    before = {path: path.stat().st_mtime_ns for path in folder.shards.iterdir()}
+    second = render(folder, make_job(), pool=fake_pool(how="crash", at=0))
+    assert (second.found, second.rendered, second.digest) == (8, 0, first.digest)
+    assert before == {path: path.stat().st_mtime_ns for path in folder.shards.iterdir()}
+
+
+def test_larger_count_and_other_shard_size_render_only_what_is_missing(folder: Folder, tmp_path: Path) -> None:
+    render(folder, make_job(count=4, shard_size=4))
+    outcome = render(folder, make_job(count=9, shard_size=3))
+    assert (outcome.found, outcome.rendered) == (4, 5)
+    assert shard_files(folder) == ["samples_000000-000003.h5", "samples_000004-000006.h5", "samples_000007-000008.h5"]
+    assert outcome.digest == render(Folder(tmp_path / "afresh"), make_job(count=9, shard_size=9)).digest
+
+
+def test_smaller_count_links_the_first_samples_and_keeps_the_rest(folder: Folder, tmp_path: Path) -> None:
+    render(folder, make_job(count=8, shard_size=4))
+    outcome = render(folder, make_job(count=6, shard_size=4))
+    assert outcome.rendered == 0 and len(shard_files(folder)) == 2
+    assert outcome.digest == verify(folder).digest == render(Folder(tmp_path / "six"), make_job(count=6)).digest
+    assert render(folder, make_job(count=8)).rendered == 0
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_byte_of_pixels, replace_pixels])
+def test_damaged_shard_is_reported_and_rendered_again(folder: Folder, console: Console, damage) -> None:
+    digest = render(folder, make_job()).digest
+    damaged = folder.shards / "samples_000004-000007.h5"
+    damage(damaged)
+
+    found = verify(folder)
+    assert not found.passed and found.bad == 4 and found.samples == 4
+    assert any(damaged.name in problem for problem in found.problems)
+    status = read_status(folder, deep=True)
+    assert (status.state, status.done, status.bad_shards[0].shard) == ("damaged", 4, damaged.stem)
+
+    outcome = render(folder, make_job(), console)
+    assert (outcome.found, outcome.rendered, outcome.digest) == (4, 4, digest)
+    assert damaged.name in console.export_text()
+    assert verify(folder).passed and read_status(folder).state == "complete"
+    assert damaged.with_name(damaged.name + ".bad").exists()
+
+
+def test_shallow_status_sees_truncation(folder: Folder) -> None:
+    render(folder, make_job())
+    truncate(folder.shards / "samples_000000-000003.h5")
+    status = read_status(folder)
+    assert (status.state, status.wanted, status.done, status.missing) == ("damaged", 8, 4, 4)
+
+
+def test_missing_shard_is_no_silent_zeros(folder: Folder) -> None:
+    digest = render(folder, make_job()).digest
+    (folder.shards / "samples_000000-000003.h5").unlink()
+    with pytest.raises(InputError, match=r"samples_000000-000003\.h5, which is missing"):
+        SampleFile(folder.dataset)
+    found = verify(folder)
+    assert (found.samples, found.bad, found.missing, found.digest) == (4, 0, 4, None)
+    assert read_status(folder).state == "incomplete"
+    assert render(folder, make_job()).digest == digest
+
+
+def test_foreign_and_renamed_shards_do_not_count(folder: Folder, tmp_path: Path) -> None:
+    digest = render(folder, make_job()).digest
+    other = Folder(tmp_path / "other")
+    render(other, make_job(seed=5))
+    first, second = (folder.shards / name for name in shard_files(folder))
+    (other.shards / first.name).rename(first)
+    second.rename(folder.shards / "samples_000008-000011.h5")
+    status = read_status(folder)
+    assert status.done == 0
+    assert [bad.problem for bad in status.bad_shards] == [
+        "holds samples of another recipe or seed", "does not hold the samples that its name says"]  # fmt: skip
+    assert render(folder, make_job()).digest == digest
+
+
+def test_folder_can_be_moved_and_read_from_anywhere(folder: Folder, tmp_path: Path, monkeypatch) -> None:
+    job = make_job()
+    digest = render(folder, job).digest
+    moved = Folder(tmp_path / "elsewhere" / "moved")
+    moved.root.parent.mkdir()
+    folder.root.rename(moved.root)
+    # A decoy in the current folder: links must be taken relative to the data set.
+    decoy = tmp_path / "decoy"
+    render(Folder(decoy), make_job(seed=9))
+    monkeypatch.chdir(decoy)
+    with SampleFile(Path("../elsewhere/moved/dataset.h5")) as file:
+        assert np.array_equal(file.image(5, 1), make_sample(job, 5).image[1])
+    assert verify(moved).digest == digest
+    link = tmp_path / "link.h5"
+    link.symlink_to(moved.dataset)
+    with SampleFile(link) as file:
+        assert file.sample(7).digest == make_sample(job, 7).digest
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (make_job(seed=1), "seed (there 0, asked 1)"),
+        (
+            make_job(recipe="family: fake\nlayers: [{thickness_um: 3}]\n"),
+            "layers[0].thickness_um (there nothing, asked 3)",
+        ),
+    ],
+)
+def test_another_job_in_the_same_folder_is_refused(folder: Folder, other: Job, said: str) -> None:
+    render(folder, make_job())
+    before = {path: path.read_bytes() for path in folder.root.rglob("*") if path.is_file()}
+    with pytest.raises(InputError) as caught:
+        render(folder, other)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert before == {path: path.read_bytes() for path in folder.root.rglob("*") if path.is_file()}
+
+
+def test_worker_killed_once_is_tried_again(folder: Folder, console: Console, tmp_path: Path) -> None:
+    outcome = render(folder, make_job(), console, fake_pool(at=5, how="kill", once=str(tmp_path / "once")))
+    assert outcome.digest == verify(folder).digest
+    assert "samples_000004-000007: worker was killed by SIGKILL; it gets another attempt" in console.export_text()
+    log = (folder.logs / "samples_000004-000007.log").read_text()
+    assert log.count("---") == 2 and "noise that a C library prints" in log
+
+
+def test_shard_that_always_fails_is_named_and_the_others_are_rendered(folder: Folder) -> None:
+    with pytest.raises(RunFailed) as caught:
+        render(folder, make_job(count=12), pool=fake_pool(at=5, how="crash"))
+    message, log = str(caught.value), folder.logs / "samples_000004-000007.log"
+    assert "1 of 3 shards failed" in message and "scene fell apart" in message and str(log) in message
+    assert log.read_text().count("Traceback") == 3
+    status = read_status(folder)
+    assert (status.state, status.done, status.missing) == ("incomplete", 8, 4)
+    assert not folder.dataset.exists()
+    found = verify(folder)
+    assert (found.samples, found.bad, found.missing) == (8, 0, 4)
+    assert render(folder, make_job(count=12)).rendered == 4
+
+
+def test_input_that_cannot_be_rendered_is_not_tried_again(folder: Folder) -> None:
+    with pytest.raises(RunFailed, match="no such detector"):
+        render(folder, make_job(count=4), pool=fake_pool(at=1, how="refuse"))
+    assert (folder.logs / "samples_000000-000003.log").read_text().count("---") == 1
+
+
+def test_half_written_files_of_a_killed_run_are_swept(folder: Folder) -> None:
+    render(folder, make_job())
+    left = [folder.shards / ".samples_000000-000003.0123abcd.tmp.h5", folder.root / ".dataset.0123abcd.tmp.h5"]
+    for path in left:
+        path.touch()
+    render(folder, make_job())
+    assert not any(path.exists() for path in left)
+
+
+def test_second_run_in_the_same_folder_is_refused(folder: Folder) -> None:
+    with folder.locked():
+        with pytest.raises(InputError, match="another run is at work"):
+            render(folder, make_job())
+        assert folder.is_locked()
+    assert not folder.is_locked()
+    render(folder, make_job())
+
+
+def test_status_tells_the_pace_from_what_was_rendered(folder: Folder) -> None:
+    render(folder, make_job(), pool=fake_pool(pause_s=0.05))
+    pace = read_status(folder).seconds_per_sample
+    assert pace is not None and 0.05 <= pace < 5
+
+
+def test_versions_and_devices_of_all_shards_are_named(folder: Folder) -> None:
+    render(folder, make_job())
+    with h5py.File(folder.shards / "samples_000000-000003.h5", "r+") as file:
+        file.attrs["device"] = "OPTIX"
+    render(folder, make_job())
+    with SampleFile(folder.dataset) as file:
+        assert file.header.device == "OPTIX, fake" and file.header.versions == {"fake": "1"}
