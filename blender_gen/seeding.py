@@ -9,7 +9,8 @@ class Stage(IntEnum):
     """One independent stream a stage, so that changing one stage leaves the others as they were."""
 
     SPECIMEN = 0
-    IMAGING = 1
+    TEXTURE = 1
+    IMAGING = 2
 
 
 def generator(seed: int, index: int, stage: Stage, attempt: int = 0) -> np.random.Generator:
