@@ -19,32 +19,31 @@ from semforge.errors import InputError, SemforgeError
 
 app = cli.application("Render a recipe into a verified dataset: parallel, resumable, the same on any machine.")
 
+EXAMPLE = "configs/recipes/slurry_coating.yaml"
+
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Folder that `render-farm run` wrote.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
 
 
-@app.command(name="run")
+@app.command(epilog=f"Example: render-farm run {EXAMPLE} --count 16 --seed 0 --out runs/coating")
 def run(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe (YAML).")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Changes to the recipe, e.g. frame.width_px=256."),
+    ] = None,
+    *,
     count: Annotated[int, typer.Option(help="Samples in the data set. May grow between runs.")],
     out: Annotated[Path, typer.Option(help="Folder for shards, logs and dataset.h5; an unfinished one is resumed.")],
     seed: Annotated[int, typer.Option(help="Seed of the data set; 0 is a seed like any other.")] = 0,
-    workers: Annotated[
-        int | None, typer.Option(help="Shards rendered at a time.", show_default="a worker a core")
-    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Shards rendered at a time.", show_default="one a core")] = None,
     shard_size: Annotated[
         int | None, typer.Option(help="Samples a shard, most.", show_default="8, fewer if workers would idle")
     ] = None,
     attempts: Annotated[int, typer.Option(help="How often a failing shard is tried.")] = ATTEMPTS,
     cluster: Annotated[str, typer.Option(help="Where to render.")] = "local",
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; repeatable.")
-    ] = None,
 ) -> None:
-    """Render COUNT samples of RECIPE into OUT/dataset.h5. The same command again goes on where it stopped.
-
-    Example: render-farm run configs/recipes/slurry_coating.yaml --count 16 --seed 0 --out runs/coating
-    """
+    """Render COUNT samples of RECIPE into OUT/dataset.h5. The same command again goes on where it stopped."""
     from blender_gen.recipe import load_recipe, recipe_hash, recipe_text
 
     _at_least(1, count=count, workers=workers, shard_size=shard_size, attempts=attempts)
@@ -64,16 +63,13 @@ def run(
         reporter.note(f"{count} samples{kept} in {outcome.seconds:.1f} s{pace} -> {folder.dataset}")
 
 
-@app.command()
+@app.command(epilog="Example: render-farm status runs/coating --json")
 def status(
     folder: Directory,
     as_json: AsJson = False,
     deep: Annotated[bool, typer.Option("--deep", help="Recompute sample digests too; reads everything.")] = False,
 ) -> None:
-    """Show what of a job is on disk. Read-only, also while it runs.
-
-    Example: render-farm status runs/coating --json
-    """
+    """Show what of a job is on disk. Read-only, also while it runs."""
     found = read_status(Folder(folder), deep)
     if as_json:
         typer.echo(found.to_json())
@@ -81,13 +77,11 @@ def status(
         cli.console.print(status_table(Folder(folder), found))
 
 
-@app.command(name="verify")
+@app.command(name="verify", epilog="Example: render-farm verify runs/coating")
 def verify_command(folder: Directory, as_json: AsJson = False) -> None:
     """Recompute the digest of every sample in DIR/dataset.h5; exit 1 if any is bad or missing.
 
     The digest depends on recipe, seed and count only, so two machines can compare theirs.
-
-    Example: render-farm verify runs/coating
     """
     found = verify(Folder(folder))
     if as_json:

@@ -133,7 +133,7 @@ def _start(command: tuple[str, ...], folder: Folder, shard: Shard, threads: int)
     # One BLAS thread: sums must not depend on how many workers share the machine.
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with path.open("ab") as log:
-        log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {shard.name}, {threads} threads\n".encode())
+        log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {shard.name}, threads: {threads}\n".encode())
         log.flush()
         process = subprocess.Popen(
             [*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment,

@@ -25,7 +25,7 @@ from blender_gen.sample import Header, Sample, write_samples
 from render_farm.folder import Folder, Job
 from render_farm.plan import Shard
 from semforge.cli import EXIT_BAD_INPUT, EXIT_FAILED
-from semforge.errors import InputError
+from semforge.errors import InputError, RejectedSpecimen
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def main(make: Callable[[Job, int], Maker] = blender_maker) -> NoReturn:
     try:
         render_shard(folder.shard_path(shard), shard, make(folder.job(), arguments.threads), report)
         status = 0
-    except InputError as error:
+    except (InputError, RejectedSpecimen) as error:  # another attempt would draw the same
         print(error, file=sys.stderr)
         status = EXIT_BAD_INPUT
     except Exception:

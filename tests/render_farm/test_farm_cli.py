@@ -178,7 +178,7 @@ def test_status_and_verify_speak_json(start: Farm, tmp_path: Path) -> None:
         (["run", "RECIPE", "--count", "2", "--shard-size", "-1", "--out", "OUT"], "--shard-size -1"),
         (["run", "RECIPE", "--count", "2", "--seed", "-1", "--out", "OUT"], "--seed -1"),
         (["run", "RECIPE", "--count", "2", "--out", "OUT", "--cluster", "moon"], "available: local"),
-        (["run", "RECIPE", "--count", "2", "--out", "OUT", "--set", "frame.widht_px=3"], "unknown key"),
+        (["run", "RECIPE", "--count", "2", "--out", "OUT", "frame.widht_px=3"], "unknown key"),
         (["run", "RECIPE", "--count", "2", "--out", "FILE"], "is a file"),
         (["run", "RECIPE", "--count", "2", "--out", "FILE/below"], "is a file"),
         (["status", "OUT"], "job.json"),
