@@ -6,6 +6,7 @@ TIFF); it is never guessed from resolution tags, which cameras and editors fill 
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tifffile
@@ -29,6 +30,13 @@ class Micrograph:
     pixel_size_um: float | None = None  # edge of a square pixel; None where the file does not say
 
 
+class LabelMap(NamedTuple):
+    """Class ids or label values of an image, and what the file says they mean."""
+
+    labels: np.ndarray  # (H, W) uint8 or uint16
+    classes: ClassMap | None  # None where the file does not say
+
+
 def image_files(folder: Path) -> list[Path]:
     """The image files of a folder, sorted by name. Raises InputError if `folder` is none or has none."""
     folder = Path(folder)
@@ -50,7 +58,7 @@ def read_micrograph(path: Path) -> Micrograph:
     return Micrograph(_grey(array), _noted_pixel_size_um(notes, path))
 
 
-def read_label_map(path: Path) -> tuple[np.ndarray, ClassMap | None]:
+def read_label_map(path: Path) -> LabelMap:
     """Read an image of class ids or label values, never rescaled: (H, W) uint8 or uint16.
 
     The class map is that of the PNG text chunk `semforge_classes`, None where there is none.
@@ -64,7 +72,7 @@ def read_label_map(path: Path) -> tuple[np.ndarray, ClassMap | None]:
     colours = _colours(array)
     if (colours != colours[..., :1]).any():
         raise InputError(f"{path}: is a colour image, expected a label map with one class id a pixel")
-    return np.ascontiguousarray(colours[..., 0]), _noted_classes(notes, path)
+    return LabelMap(np.ascontiguousarray(colours[..., 0]), _noted_classes(notes, path))
 
 
 def write_label_map(path: Path, labels: np.ndarray, classes: ClassMap, pixel_size_um: float | None = None) -> None:
