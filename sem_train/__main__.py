@@ -17,9 +17,9 @@ Overrides = Annotated[
 @app.command(epilog="Example: sem-train fit configs/train/slurry_unet.yaml training.steps=200 out=runs/try")
 def fit(config: Annotated[Path, typer.Argument(help="Training settings, YAML.")], overrides: Overrides = None) -> None:
     """Train a model; the same command again continues an interrupted run."""
-    from semforge.settings import load_settings
     from sem_train.config import TrainConfig
     from sem_train.training import fit as train
+    from semforge.settings import load_settings
 
     result = train(load_settings(config, TrainConfig, overrides or ()))
     console.print(result.summary(), highlight=False)
@@ -43,11 +43,33 @@ def compare(
     config: Annotated[Path, typer.Argument(help="Experiment settings, YAML.")], overrides: Overrides = None
 ) -> None:
     """Train on real images alone and with synthetic ones, equal steps, and test both on unseen specimens."""
-    from semforge.settings import load_settings
     from sem_train.config import ExperimentConfig
     from sem_train.experiment import run_experiment
+    from semforge.settings import load_settings
 
     run_experiment(load_settings(config, ExperimentConfig, overrides or ()), console)
+
+
+@app.command(epilog="Example: sem-train measure predictions/*_labels.png --pixel-size-um 0.12 --out table.csv")
+def measure(
+    label_maps: Annotated[list[Path], typer.Argument(metavar="LABELMAP...", help="Images of class ids: PNG or TIFF.")],
+    out: Annotated[Path, typer.Option("--out", help="Table to write, CSV with one quantity a row.")],
+    pixel_size_um: Annotated[
+        float | None, typer.Option(help="Edge of a pixel in µm. Left out: what the file says, or else pixels.")
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="YAML with a 'classes' list, for label maps that do not carry theirs.")
+    ] = None,
+) -> None:
+    """Measure layer thickness, porosity, particle sizes and cracks in label maps."""
+    from sem_train.measure.files import measure_files
+    from sem_train.measure.table import refuse_bad_target, rows_of, terminal_tables, write_table
+
+    refuse_bad_target(out, ".csv")
+    results = measure_files(label_maps, pixel_size_um, classes)
+    write_table(out, [row for image, field in results.items() for row in rows_of(image, field)])
+    console.print(terminal_tables(results))
+    console.print(f"→ {out}", highlight=False, soft_wrap=True)
 
 
 def main() -> None:

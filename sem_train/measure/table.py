@@ -1,0 +1,148 @@
+"""Measurements in long form, one quantity a row, as analysts load it: `pandas.read_csv(...).pivot(...)`."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+
+from sem_train.measure.field import FieldMeasurement
+from sem_train.measure.inclusions import CrackMeasurement, InclusionMeasurement
+from sem_train.measure.layers import LayerMeasurement
+from sem_train.measure.line import InclusionLine
+from semforge.errors import InputError
+from semforge.files import whole_file
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of one image."""
+
+    image: str
+    kind: str  # layer, inclusion, line or crack
+    name: str  # the class
+    host: str  # the layer it lies in; empty for layers
+    quantity: str
+    value: float | int | None  # None where it could not be measured; truths are 1 and 0
+    unit: str  # um, um^2, px, px^2, deg, %, 1/um^2 ...; empty for counts and truths
+    note: str
+
+
+def rows_of(image: str, field: FieldMeasurement) -> list[Row]:
+    """All numbers of one field."""
+    unit = field.unit
+    found = []
+    for name, layer in field.layers.items():
+        found += [Row(image, "layer", name, "", q, v, u, layer.note) for q, v, u in _layer(layer, unit)]
+    for name, inclusion in field.inclusions.items():
+        note = "" if inclusion.area_percent is not None else f"no {inclusion.host} in the map"
+        found += [Row(image, "inclusion", name, inclusion.host, *q, note) for q in _inclusion(inclusion, unit)]
+    for name, line in field.lines.items():
+        found += [Row(image, "line", name, line.host, *q, "") for q in _line(line, unit)]
+    for name, crack in field.cracks.items():
+        found += [Row(image, "crack", name, crack.host, *q, "") for q in _crack(crack, unit)]
+    return found
+
+
+def write_table(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows as CSV (UTF-8), whole or not at all; a value that could not be measured is an empty cell."""
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [f.name for f in fields(Row)], lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow(asdict(row) | {"value": "" if row.value is None else f"{row.value:.6g}"})
+
+
+def refuse_bad_target(path: Path, suffix: str) -> None:
+    """Raises InputError if a file of that suffix cannot be written at `path`; asked before the work is done."""
+    if path.is_dir() or path.suffix.lower() != suffix:
+        raise InputError(f"{path}: expected the name of a {suffix} file to write")
+    parent = next(p for p in path.absolute().parents if p.exists())
+    if not parent.is_dir():
+        raise InputError(f"{path}: {parent} is a file, expected a folder")
+
+
+def terminal_tables(results: dict[str, FieldMeasurement]) -> Group:
+    """What a reader wants first: thickness of each layer, area percent of each inclusion, the pore line."""
+    return Group(*(_terminal_table(image, field) for image, field in results.items()))
+
+
+def _terminal_table(image: str, field: FieldMeasurement) -> Table:
+    unit = {"um": "µm", "px": "px"}[field.unit]
+    table = Table(title=f"{image}, lengths in {unit}", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table.add_column("class", no_wrap=True)
+    for heading in ("thickness", "sd", "coverage", "% of host", "count", "mean ECD"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("note")
+    for cells in _summary(field, unit):
+        table.add_row(*cells)
+    return table
+
+
+def _summary(field: FieldMeasurement, unit: str) -> Iterator[tuple[str, ...]]:
+    for name, layer in field.layers.items():
+        yield name, _shown(layer.mean), _shown(layer.sd), f"{layer.coverage:.0%}", "", "", "", layer.note
+    for name, inclusion in field.inclusions.items():
+        line = field.lines[name]
+        note = f"line {line.depth:.1f} {unit} deep" if line.present and line.depth is not None else ""
+        shares = _shown(inclusion.area_percent), str(inclusion.count), _shown(inclusion.ecd_mean)
+        yield name, "", "", "", *shares, note
+    for name, crack in field.cracks.items():
+        note = f"{crack.total_length:.1f} {unit} long in all" if crack.count else ""
+        yield name, "", "", "", "", str(crack.count), "", note
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+Quantity = tuple[str, float | int | None, str]
+
+
+def _layer(layer: LayerMeasurement, unit: str) -> list[Quantity]:
+    return [
+        ("present", int(layer.present), ""),
+        ("thickness_mean", layer.mean, unit),
+        ("thickness_sd", layer.sd, unit),
+        ("thickness_min", layer.min, unit),
+        ("thickness_max", layer.max, unit),
+        ("thickness_mean_over_all", layer.mean_over_all, unit),
+        ("coverage", 100 * layer.coverage, "%"),
+        ("normals", layer.normals, ""),
+        ("normals_usable", 100 * layer.usable_fraction, "%"),
+        ("normals_with_several_boundaries", 100 * layer.several_boundaries, "%"),
+        ("resolved", int(layer.resolved), ""),
+        ("tilt", layer.tilt_deg, "deg"),
+        ("area", layer.area, f"{unit}^2"),
+    ]
+
+
+def _inclusion(inclusion: InclusionMeasurement, unit: str) -> list[Quantity]:
+    return [
+        ("area_percent", inclusion.area_percent, "%"),
+        ("count", inclusion.count, ""),
+        ("number_density", inclusion.number_density, f"1/{unit}^2"),
+        ("ecd_mean", inclusion.ecd_mean, unit),
+        ("ecd_median", inclusion.ecd_median, unit),
+    ]
+
+
+def _line(line: InclusionLine, unit: str) -> list[Quantity]:
+    return [
+        ("present", int(line.present), ""),
+        ("score", line.score, "sd"),
+        ("depth", line.depth, unit),
+        ("depth_fraction", line.depth_fraction, ""),
+        ("linear_coverage", None if line.linear_coverage is None else 100 * line.linear_coverage, "%"),
+    ]
+
+
+def _crack(crack: CrackMeasurement, unit: str) -> list[Quantity]:
+    return [
+        ("count", crack.count, ""),
+        ("length_total", crack.total_length, unit),
+        ("opening_mean", crack.mean_opening, unit),
+    ]
