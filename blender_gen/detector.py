@@ -28,7 +28,8 @@ CORE_UM = 0.03  # width of the sharp core of a boundary, added to the probe
 TAIL_RANGES = 0.25  # width of its tail in electron ranges
 FAINTEST_SKY = 0.02  # share of electrons that find their way out of the deepest pore
 RESIN = "epoxy"
-MEAN_ENERGY = ((6, 13, 18.9, 26, 47, 79), (0.59, 0.64, 0.68, 0.71, 0.76, 0.80))  # mean Z; mean BSE energy over beam energy
+# mean Z; mean energy of backscattered electrons over beam energy
+MEAN_ENERGY = ((6, 13, 18.9, 26, 47, 79), (0.59, 0.64, 0.68, 0.71, 0.76, 0.80))
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,9 @@ def relative_energy(material: Material, conditions: Conditions) -> float:
 def boundary_profile(
     yields: np.ndarray, log_density: np.ndarray, range_um: float, pixel_size_um: float, conditions: Conditions
 ) -> np.ndarray:
-    """A sharp core as wide as the probe, and a dip on the light side with a rim on the heavy side, as wide as the range.
+    """Boundaries as the beam sees them: a sharp core, a dip on the light side and a rim on the heavy side.
 
+    The core is as wide as the probe, dip and rim as the electron range:
     eta = (G_core * eta) [1 + a (G_core - G_tail) * ln(density)].
     """
     core = _probe_px(conditions, pixel_size_um)

@@ -160,7 +160,8 @@ def _within(low: float, high: float, low_open: bool = False) -> Callable[[Distri
     def check(distribution: Distribution) -> Distribution:
         least, most = distribution.support()
         if least < low or (low_open and least <= low) or most > high:
-            bound = f"{'above' if low_open else 'at least'} {low:g}" + (f" and at most {high:g}" if high < math.inf else "")
+            bound = f"{'above' if low_open else 'at least'} {low:g}"
+            bound += f" and at most {high:g}" if high < math.inf else ""
             raise ValueError(f"must be {bound}; it can be {least:g} to {most:g}, set min and max")
         return distribution
 

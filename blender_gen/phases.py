@@ -64,7 +64,7 @@ def parse_formula(formula: str) -> dict[str, float]:
     Raises ValueError on an unknown element or text that is no formula.
     """
     parts = re.findall(r"([A-Z][a-z]?)(\d*\.?\d*)", formula)
-    if "".join(e + n for e, n in parts) != formula:
+    if not parts or "".join(e + n for e, n in parts) != formula:
         raise ValueError(f"{formula!r} is not a chemical formula")
     masses: dict[str, float] = {}
     for element, count in parts:

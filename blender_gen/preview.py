@@ -29,7 +29,8 @@ def draw_preview(samples: list[Sample], phase_names: tuple[str, ...], out: Path)
     height, width = samples[0].phase.shape
     figure = Figure(figsize=(5 * columns + 1.6, 5 * len(samples) * height / width), dpi=150, layout="constrained")
     axes = figure.subplots(len(samples), columns, squeeze=False)
-    colours = matplotlib.colormaps["tab20"](np.arange(len(phase_names)) % 20)
+    colours = np.concatenate([matplotlib.colormaps[name].colors for name in ("tab10", "Set2", "Pastel1")])
+    colours = colours[np.arange(len(phase_names)) % len(colours)]
     for row, sample in zip(axes, samples, strict=True):
         for axis, image in zip(row, sample.image, strict=False):
             axis.imshow(image, cmap="gray", vmin=0, vmax=np.iinfo(image.dtype).max, interpolation="nearest")
@@ -51,5 +52,6 @@ def _scale_bar(axis: matplotlib.axes.Axes, width: int, height: int, pixel_size_u
     length_um = max(n for n in (magnitude, 2 * magnitude, 5 * magnitude) if n <= target)
     length, left, top = length_um / pixel_size_um, 0.05 * width, 0.94 * height
     axis.add_patch(matplotlib.patches.Rectangle((left, top), length, 0.012 * height, color="white", ec="black", lw=0.5))
+    outline = matplotlib.patheffects.withStroke(linewidth=1.5, foreground="black")
     axis.text(left + length / 2, top - 0.012 * height, f"{length_um:g} µm", color="white", ha="center", va="bottom",
-              fontsize=8, path_effects=[matplotlib.patheffects.withStroke(linewidth=1.5, foreground="black")])  # fmt: skip
+              fontsize=8, path_effects=[outline])  # fmt: skip

@@ -114,6 +114,7 @@ class Layer(Settings):
     surface: tuple[Roughness, ...] = ()  # of the outer interface
     inclusions: tuple[Inclusion, ...] = ()
     cracks: tuple[Cracks, ...] = ()
+    brightness: Positive = Field(1.0, validate_default=True)  # factor on the signal: charging, dissolved elements
     grains: Grains | None = None
     mottle: Roughness | None = None  # slow brightness changes: rms is relative, e.g. 0.02
 
@@ -195,8 +196,9 @@ class CoatingRecipe(Settings):
         if self.layers[-1].thickness_um is not None:
             raise ValueError(f"the last layer, {names[-1]!r}, is the substrate and takes no thickness_um")
         if self.frame.centre_on not in names[1:-1]:
-            raise ValueError(f"frame.centre_on is {self.frame.centre_on!r}; layers with a middle: {', '.join(names[1:-1])}")
-        if not len(self.phase_names) <= 255:
+            found, middle = self.frame.centre_on, ", ".join(names[1:-1]) or "none"
+            raise ValueError(f"frame.centre_on is {found!r}; layers with a middle: {middle}")
+        if len(self.phase_names) > 255:
             raise ValueError("more than 255 phases")
         self._owners()
         return self

@@ -16,8 +16,9 @@ Triangles = tuple[np.ndarray, np.ndarray]
 def icosphere(subdivisions: int) -> Triangles:
     """Unit sphere of 20 * 4^subdivisions nearly equal triangles."""
     golden = (1 + 5**0.5) / 2
-    corners = [(-1, golden, 0), (1, golden, 0), (-1, -golden, 0), (1, -golden, 0), (0, -1, golden), (0, 1, golden),
-               (0, -1, -golden), (0, 1, -golden), (golden, 0, -1), (golden, 0, 1), (-golden, 0, -1), (-golden, 0, 1)]  # fmt: skip
+    corners = [(-1, golden, 0), (1, golden, 0), (-1, -golden, 0), (1, -golden, 0),
+               (0, -1, golden), (0, 1, golden), (0, -1, -golden), (0, 1, -golden),
+               (golden, 0, -1), (golden, 0, 1), (-golden, 0, -1), (-golden, 0, 1)]  # fmt: skip
     faces = [(0, 11, 5), (0, 5, 1), (0, 1, 7), (0, 7, 10), (0, 10, 11), (1, 5, 9), (5, 11, 4), (11, 10, 2), (10, 7, 6),
              (7, 1, 8), (3, 9, 4), (3, 4, 2), (3, 2, 6), (3, 6, 8), (3, 8, 9), (4, 9, 5), (2, 4, 11), (6, 2, 10),
              (8, 6, 7), (9, 8, 1)]  # fmt: skip
@@ -100,7 +101,8 @@ def random_rotation(rng: np.random.Generator, in_plane_deg: float, out_of_plane_
 
 def to_manifold(mesh: Triangles) -> Manifold:
     """The mesh as a solid for set operations. Raises ValueError if it is not watertight."""
-    solid = Manifold(Mesh(np.ascontiguousarray(mesh[0], dtype=np.float32), np.ascontiguousarray(mesh[1], dtype=np.uint32)))
+    vertices, triangles = mesh
+    solid = Manifold(Mesh(np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(triangles, np.uint32)))
     if solid.status().name != "NoError":
         raise ValueError(f"mesh is no solid: {solid.status().name}")
     return solid

@@ -1,4 +1,4 @@
-"""Brightness that changes within a phase: orientation contrast of grains, and mottling."""
+"""Brightness beyond composition: charging of a layer, orientation contrast of its grains, mottling."""
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -9,7 +9,7 @@ from blender_gen.specimen import View
 
 
 def texture(recipe: Recipe, view: View, phase: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Factor on the backscatter yield, (H, W), mean 1 in each layer."""
+    """Factor on the backscatter yield, (H, W); its mean in each layer is the layer's brightness."""
     factor = np.ones(phase.shape)
     points = view.pixel_centres()
     for layer in recipe.layers:
@@ -20,7 +20,7 @@ def texture(recipe: Recipe, view: View, phase: np.ndarray, rng: np.random.Genera
 
 
 def _layer_texture(layer: Layer, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    factor = np.ones(len(points))
+    factor = np.full(len(points), layer.brightness.draw(rng))
     if layer.grains is not None:
         factor *= 1 + _grain_contrast(layer.grains, points, rng)
     if layer.mottle is not None:

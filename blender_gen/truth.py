@@ -118,7 +118,10 @@ def _inclusion(section: Section, phase: int, host: int) -> dict[str, Any]:
 
 
 def _cracks(section: Section, phase: int) -> dict[str, Any]:
-    """Length and mean opening of each connected crack: for a thin sheet, perimeter is twice length, area length x opening."""
+    """Length and mean opening of each connected crack.
+
+    For a thin sheet the perimeter is twice the length, and the area is length times opening.
+    """
     region = section.visible.get(phase, CrossSection())
     lengths, openings = [], []
     for part in region.decompose() if not region.is_empty() else []:

@@ -73,7 +73,7 @@ def _draw(layer: Layer, rng: np.random.Generator) -> _Drawn:
 
 
 def _draw_view(frame: Frame, drawn: list[_Drawn], rng: np.random.Generator) -> View:
-    """Place the frame so that the middle of its layer lies at the wanted height. Height 0 is the substrate's surface."""
+    """Place the frame so that the middle of its layer is where it is wanted. Height 0 is the substrate's surface."""
     pixel_um = frame.pixel_size_um.draw(rng)
     position = [d.layer.name for d in drawn].index(frame.centre_on)
     middle = sum(d.thickness_um for d in drawn[position + 1 : -1]) + drawn[position].thickness_um / 2

@@ -18,9 +18,17 @@ def crack_meshes(cracks: Cracks, region: Region, rng: np.random.Generator) -> li
     half, _ = region.view.reach_um
     count = rng.poisson(cracks.per_mm.draw(rng) * 2 * half / 1000)
     meshes: list[Triangles] = []
-    for x in rng.uniform(-half, half, size=count):
+    for x in _spaced(rng, half, count):
         meshes += _across(cracks, region, x, rng) if cracks.direction == "across" else _along(cracks, region, x, rng)
     return meshes
+
+
+def _spaced(rng: np.random.Generator, half: float, count: int) -> np.ndarray:
+    """Positions that keep apart: a crack unloads its surroundings, so the next one opens at a distance."""
+    if count == 0:
+        return np.empty(0)
+    pitch = 2 * half / count
+    return -half + pitch * (np.arange(count) + rng.uniform(0.1, 0.9, size=count))
 
 
 def _across(cracks: Cracks, region: Region, x: float, rng: np.random.Generator) -> list[Triangles]:
@@ -45,10 +53,10 @@ def _across(cracks: Cracks, region: Region, x: float, rng: np.random.Generator) 
                         overshoot=(overshoot if a == 0 else 0.0, 0.6 if b == 1 and through else 0.0), rng=rng)
               for a, b in pieces]  # fmt: skip
     if rng.uniform() < cracks.branch_probability:
-        at = rng.uniform(0.3, 0.8)
+        at = rng.uniform(0.4, 0.85)
         bx, by = path.at(at)
-        lean = rng.choice([-1, 1]) * np.tan(np.radians(rng.uniform(25, 60)))
-        branch = _Path(bx, by, sign * length * (1 - at), lean, 0.05, rng)
+        lean = rng.choice([-1, 1]) * np.tan(np.radians(rng.uniform(20, 50)))
+        branch = _Path(bx, by, sign * length * (1 - at) * rng.uniform(0.4, 1), slope + lean, 0.05, rng)
         meshes.append(branch.mesh(0, 1, 0.7 * opening, region, (False, True), (0, 0), rng))
     return meshes
 

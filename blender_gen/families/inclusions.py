@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from manifold3d import Manifold
+from manifold3d import Manifold, OpType
 from skimage.measure import points_in_poly
 
 from blender_gen.families.region import Region
@@ -117,22 +117,19 @@ def _shape(
     if kind == "angular":
         return angular(rng, axes, rotation, corners=int(rng.integers(8, 16)))
     radius_px = axes.max() / pixel_um
-    subdivisions = 2 if radius_px < 6 else 3 if radius_px < 40 else 4
+    subdivisions = 2 if radius_px < 10 else 3 if radius_px < 60 else 4
     main = blob(rng, axes, rotation, irregularity, subdivisions)
-    lobes = int(rng.integers(0, 3)) if kind == "irregular" and radius_px > 3 else 0
+    lobes = int(rng.integers(0, 3)) if kind == "irregular" and radius_px > 5 else 0
     if not lobes:
         return main
     parts = [to_manifold(main)]
     for _ in range(lobes):
         small = axes * rng.uniform(0.4, 0.75)
-        shift = rotation @ (axes * rng.normal(scale=0.6, size=3))
+        way = rng.normal(scale=0.5, size=3)
+        shift = rotation @ (axes * way / max(np.linalg.norm(way), 1.0))  # starts inside, so the body stays in one piece
         vertices, triangles = blob(rng, small, rotation, irregularity, subdivisions)
         parts.append(to_manifold((vertices + shift, triangles)))
-    return to_mesh(_largest(sum(parts[1:], parts[0])))
-
-
-def _largest(solid: Manifold) -> Manifold:
-    return max(solid.decompose(), key=lambda part: part.volume())
+    return to_mesh(Manifold.batch_boolean(parts, OpType.Add))
 
 
 def _visible(mesh: Triangles, section_um2: float, region: Region) -> float:

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from blender_gen.distributions import AnyNumber, Fraction, NotNegative, Positive
+
+numbers = st.floats(-1e6, 1e6)
+
+
+def parse(kind, value):
+    return TypeAdapter(kind).validate_python(value)
+
+
+@given(numbers)
+def test_a_number_is_itself(value):
+    assert parse(AnyNumber, value).draw(np.random.default_rng(0)) == value
+
+
+@given(low=st.floats(-100, 100), width=st.floats(0, 100), seed=st.integers(0, 2**32))
+def test_uniform_stays_within_its_limits(low, width, seed):
+    drawn = parse(AnyNumber, {"uniform": {"low": low, "high": low + width}}).draw(np.random.default_rng(seed))
+    assert low <= drawn <= low + width
+
+
+@given(mean=st.floats(5, 50), sd=st.floats(0.1, 10), seed=st.integers(0, 2**32))
+def test_truncated_normal_stays_within_its_limits(mean, sd, seed):
+    value = {"normal": {"mean": mean, "sd": sd, "min": mean - sd, "max": mean + 2 * sd}}
+    assert mean - sd <= parse(AnyNumber, value).draw(np.random.default_rng(seed)) <= mean + 2 * sd
+
+
+def test_lognormal_has_its_median_and_spread():
+    rng = np.random.default_rng(1)
+    distribution = parse(Positive, {"lognormal": {"median": 2.5, "sigma_g": 1.9}})
+    logs = np.log([distribution.draw(rng) for _ in range(4000)])
+    error = np.log(1.9) / np.sqrt(len(logs))
+    assert abs(logs.mean() - np.log(2.5)) < 4 * error
+    assert abs(logs.std() - np.log(1.9)) < 4 * error / np.sqrt(2)
+
+
+def test_choice_follows_its_weights():
+    rng = np.random.default_rng(2)
+    distribution = parse(AnyNumber, {"choice": {"values": [15, 20], "weights": [3, 1]}})
+    share = np.mean([distribution.draw(rng) == 15 for _ in range(4000)])
+    assert abs(share - 0.75) < 4 * np.sqrt(0.75 * 0.25 / 4000)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "message"),
+    [
+        (Positive, -3, "must be above 0"),
+        (Positive, 0, "must be above 0"),
+        (Positive, {"normal": {"mean": 5, "sd": 1}}, "set min and max"),
+        (NotNegative, {"uniform": {"low": -1, "high": 1}}, "at least 0"),
+        (Fraction, 1.2, "at most 1"),
+        (AnyNumber, {"uniform": {"low": 2, "high": 1}}, "above high"),
+        (AnyNumber, {"normal": {"mean": 0, "sd": 1, "min": 10}}, "outside"),
+        (AnyNumber, {"choice": {"values": [1, 2], "weights": [1]}}, "1 weights for 2 values"),
+        (AnyNumber, {"fixed": 1, "uniform": {"low": 0, "high": 1}}, "one of"),
+        (AnyNumber, {}, "one of"),
+        (AnyNumber, True, "number"),
+        (AnyNumber, float("nan"), "finite"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(kind, value, message):
+    with pytest.raises(ValidationError, match=message):
+        parse(kind, value)

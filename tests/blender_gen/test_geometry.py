@@ -1,0 +1,94 @@
+"""Random fields, solids and families."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from blender_gen.families.coating import make_coating
+from blender_gen.fields import SHAPES, gaussian_field
+from blender_gen.recipe import load_recipe
+from blender_gen.section import cut
+from blender_gen.seeding import Stage, generator
+from blender_gen.solids import angular, blob, ellipsoid, icosphere, random_rotation, sheet, to_manifold
+from test_recipe import RECIPES, SLURRY
+
+
+def test_field_has_unit_variance_and_its_correlation_length():
+    rng = np.random.default_rng(0)
+    fields = [gaussian_field(rng, correlation=7.0, dimensions=1) for _ in range(2000)]
+    at = np.array([[f(np.array([x]))[0] for x in (0.0, 7.0, 40.0)] for f in fields])
+    assert at.mean() == pytest.approx(0, abs=4 / np.sqrt(at.size))
+    assert at.var() == pytest.approx(1, abs=0.1)
+    correlation = np.corrcoef(at.T)[0]
+    assert correlation[1] == pytest.approx(np.exp(-1), abs=0.09)
+    assert correlation[2] == pytest.approx(0, abs=0.09)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shaped_fields_keep_mean_and_variance(shape):
+    values = SHAPES[shape](np.random.default_rng(0).normal(size=400_000))
+    assert values.mean() == pytest.approx(0, abs=0.02)
+    assert values.var() == pytest.approx(1, rel=0.1)
+
+
+def test_tongues_point_inwards():
+    values = SHAPES["tongues"](np.random.default_rng(0).normal(size=10_000))
+    assert abs(values.min()) > 3 * values.max()
+
+
+def test_icosphere_tends_to_the_sphere():
+    volumes = [to_manifold(icosphere(n)).volume() for n in (2, 4)]
+    assert volumes[1] == pytest.approx(4 / 3 * np.pi, rel=4e-3)
+    assert volumes[0] < volumes[1]
+
+
+@given(st.integers(0, 2**32), st.floats(0, 0.6), st.floats(1, 6))
+@settings(max_examples=25, deadline=None)
+def test_bodies_are_solids_of_positive_volume(seed, irregularity, aspect):
+    rng = np.random.default_rng(seed)
+    axes, rotation = np.array([aspect, 1.0, 0.7]), random_rotation(rng, rng.uniform(-90, 90))
+    assert np.linalg.det(rotation) == pytest.approx(1)
+    for mesh in (blob(rng, axes, rotation, irregularity, 2), angular(rng, axes, rotation), ellipsoid(axes, rotation, 2)):
+        assert to_manifold(mesh).volume() > 0
+
+
+@pytest.mark.parametrize("along", ["x", "y"])
+def test_sheet_is_a_box_when_its_surfaces_are_planes(along):
+    u, z = np.linspace(-5, 5, 11), np.linspace(-3, 0, 4)
+    mesh = sheet(u, z, np.zeros((4, 11)), np.full((4, 11), 2.0), along)
+    assert to_manifold(mesh).volume() == pytest.approx(60, rel=1e-6)
+
+
+def test_streams_are_independent_of_each_other():
+    draws = {
+        generator(seed, index, stage, attempt).integers(2**62)
+        for seed in (0, 1) for index in (0, 1) for stage in Stage for attempt in (0, 1)
+    }  # fmt: skip
+    assert len(draws) == 2 * 2 * len(Stage) * 2
+    assert generator(0, 5, Stage.IMAGING).integers(2**62) == generator(0, 5, Stage.IMAGING).integers(2**62)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_families_draw_what_the_recipe_asks_for(path):
+    recipe = load_recipe(path, ["frame.width_px=256", "frame.height_px=256"])
+    for index in range(3):
+        specimen = make_coating(recipe, generator(0, index, Stage.SPECIMEN))
+        for stratum in specimen.strata:
+            assert np.all(stratum.outer_um > stratum.inner_um)
+        section = cut(specimen)
+        area = sum(region.area() for region in section.visible.values())
+        assert area == pytest.approx(np.prod(specimen.view.size_um), rel=1e-6)
+
+
+def test_area_percent_is_reached():
+    """Over several specimens the drawn pore content is met on average; single ones overshoot by a body."""
+    line_off = "layers.1.inclusions.1.line=null"
+    recipe = load_recipe(SLURRY, ["layers.1.inclusions.1.area_percent=5", line_off, "layers.1.inclusions.1.clusters=0",
+                                  "layers.1.inclusions.1.ecd_um=2.0"])  # fmt: skip
+    found = []
+    for index in range(6):
+        section = cut(make_coating(recipe, generator(3, index, Stage.SPECIMEN)))
+        pore, coating = recipe.phase_names.index("pore"), recipe.phase_names.index("Fe2Al5")
+        found.append(100 * section.visible[pore].area() / section.layer_area_um2[coating])
+    assert np.mean(found) == pytest.approx(5, abs=0.5)

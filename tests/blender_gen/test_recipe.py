@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from blender_gen.recipe import load_recipe, parse_recipe, recipe_hash, recipe_text, with_frame
+from semforge.errors import InputError
+
+RECIPES = sorted((Path(__file__).parents[2] / "configs" / "recipes").glob("*.yaml"))
+SLURRY = next(path for path in RECIPES if path.stem == "slurry_coating")
+
+
+def edited(**changes):
+    values = yaml.safe_load(SLURRY.read_text())
+    for key, value in changes.items():
+        *parents, last = key.split("__")
+        target = values
+        for parent in parents:
+            target = target[int(parent) if parent.isdigit() else parent]
+        target[last] = value
+    return yaml.safe_dump(values)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_shipped_recipes_load_and_survive_a_round_trip(path):
+    recipe = load_recipe(path)
+    again = parse_recipe(recipe_text(recipe), "again")
+    assert again == recipe
+    assert recipe_hash(again) == recipe_hash(recipe)
+
+
+def test_hash_ignores_comments_and_number_formats_but_not_values():
+    recipe = load_recipe(SLURRY)
+    text = "# a comment\n" + SLURRY.read_text().replace("{low: 0.18,", "{low: 0.180,")
+    commented = parse_recipe(text, "x")
+    assert recipe_hash(commented) == recipe_hash(recipe)
+    assert recipe_hash(load_recipe(SLURRY, ["frame.width_px=500"])) != recipe_hash(recipe)
+
+
+def test_phases_are_layers_inclusions_and_cracks_in_order():
+    recipe = load_recipe(SLURRY)
+    assert recipe.phase_names == ("resin", "Fe2Al5", "precipitate", "pore", "crack", "FeAl", "steel")
+    assert recipe.phase_materials == ("epoxy", "Fe2Al5", "AlCr2", "void", "void", "FeAl", "steel_9Cr")
+
+
+def test_with_frame_validates_again():
+    assert with_frame(load_recipe(SLURRY), width_px=64).frame.width_px == 64
+    with pytest.raises(InputError, match="width_px"):
+        with_frame(load_recipe(SLURRY), width_px=-1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"layers__1__thicknes_um": 3}, ["layers[1].thicknes_um", "did you mean 'thickness_um'"]),
+        ({"layers__1__thickness_um": -3}, ["layers[1].thickness_um", "must be above 0"]),
+        ({"layers__1__thickness_um": {"norml": {"mean": 3}}}, ["norml", "did you mean 'normal'"]),
+        ({"layers__1__thickness_um": {"normal": {"mean": 3}}}, ["normal.sd", "missing"]),
+        ({"layers__1__thickness_um": "thick"}, ["layers[1].thickness_um"]),
+        ({"layers__1__material": "Fe3Al5"}, ["unknown material 'Fe3Al5'", "Fe2Al5"]),
+        ({"layers__1__name": "steel"}, ["steel", "twice"]),
+        ({"frame__centre_on": "gold"}, ["gold", "Fe2Al5, FeAl"]),
+        ({"frame__width_px": 3}, ["frame.width_px", "16"]),
+        ({"layers__1__inclusions__0__name": "steel"}, ["'steel'", "two"]),
+        ({"layers__3__thickness_um": 3}, ["substrate"]),
+        ({"family": "coatng"}, ["family", "coating"]),
+    ],
+)
+def test_mistakes_are_named_in_one_line(changes, words):
+    with pytest.raises(InputError) as caught:
+        parse_recipe(edited(**changes), "mine.yaml")
+    message = str(caught.value)
+    assert message.startswith("mine.yaml: ")
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n- 2", "a: [1", "just words"])
+def test_text_that_is_no_recipe(text):
+    with pytest.raises(InputError):
+        parse_recipe(text, "mine.yaml")
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        load_recipe(tmp_path / "nothing.yaml")
+    with pytest.raises(InputError, match="folder"):
+        load_recipe(tmp_path)

@@ -1,0 +1,89 @@
+"""The cut and its truth against closed form."""
+
+import numpy as np
+import pytest
+from specimens import COATING, PORE, slab
+
+from blender_gen.section import cut, sectioned_solids
+from blender_gen.solids import to_manifold
+from blender_gen.truth import coating_truth, thickness_profile
+
+
+@pytest.mark.parametrize("tilt", [0.0, 3.0, -12.0, 25.0])
+def test_a_slab_is_as_thick_at_any_tilt(tilt):
+    truth = coating_truth(cut(slab(20.0, tilt_deg=tilt)))["layers"]["coating"]
+    assert truth["present"]
+    for key in ("mean_um", "min_um", "max_um"):
+        assert truth[key] == pytest.approx(20.0, abs=1e-3)
+    assert truth["sd_um"] == pytest.approx(0, abs=1e-3)
+
+
+def test_a_wedge_is_measured_across_its_bisector():
+    slope = 0.1
+    specimen = slab(outer=lambda x: 15 + slope * x, size_px=(200, 200), centre=(0.0, 8.0))
+    profile = thickness_profile(specimen, specimen.strata[1])
+    # normals of the bisector y = (15 + slope x)/2 meet both faces
+    a = np.arctan(slope / 2)
+    x0 = specimen.x_um
+    y0 = (15 + slope * x0) / 2
+    up = (15 + slope * x0 - y0) / (np.cos(a) + slope * np.sin(a))
+    expected = up + y0 / np.cos(a)
+    inner = np.abs(x0) < 20
+    assert profile[inner] == pytest.approx(expected[inner], abs=0.02)
+
+
+def test_a_rough_slab_has_its_area_over_its_length_as_mean():
+    specimen = slab(outer=lambda x: 20 + 2 * np.sin(2 * np.pi * x / 9), size_px=(256, 160))
+    section = cut(specimen)
+    layer = coating_truth(section)["layers"]["coating"]
+    assert layer["mean_um"] == pytest.approx(section.layer_area_um2[COATING] / specimen.view.size_um[0], rel=5e-3)
+    assert layer["sd_um"] == pytest.approx(2 / np.sqrt(2), rel=0.05)
+
+
+def test_normals_that_leave_the_frame_do_not_count():
+    specimen = slab(20.0, centre=(0.0, 25.0), size_px=(200, 120))  # the inner interface lies below the frame
+    layer = coating_truth(cut(specimen))["layers"]["coating"]
+    assert layer["usable_length_um"] == 0
+    assert "mean_um" not in layer
+
+
+def test_cut_spheres_have_the_area_of_their_discs():
+    spheres = [(-10, 10, 0, 4.0), (8, 9, 2, 5.0), (0, 14, 30, 3.0)]  # the last one is not cut
+    section = cut(slab(20.0, spheres=spheres))
+    pores = coating_truth(section)["inclusions"]["pore"]
+    radii = [4.0, np.sqrt(25 - 4)]
+    assert pores["count"] == 2
+    assert sorted(pores["ecd_um"]) == pytest.approx(sorted(2 * r for r in map(float, radii)), rel=2e-3)
+    area = np.pi * sum(r**2 for r in radii)
+    assert pores["area_percent"] == pytest.approx(100 * area / section.layer_area_um2[COATING], rel=3e-3)
+
+
+def test_a_pore_ends_where_its_layer_ends():
+    section = cut(slab(20.0, spheres=[(0, 20, 0, 5.0)]))
+    assert section.visible[PORE].area() == pytest.approx(np.pi * 25 / 2, rel=3e-3)
+
+
+def test_overlapping_pores_count_their_common_area_once():
+    section = cut(slab(20.0, spheres=[(0, 10, 0, 4.0), (4, 10, 0, 4.0)]))
+    lens = 2 * 16 * np.arccos(0.5) - 2 * np.sqrt(64 - 16)
+    assert section.visible[PORE].area() == pytest.approx(2 * np.pi * 16 - lens, rel=3e-3)
+    assert coating_truth(section)["inclusions"]["pore"]["count"] == 1
+
+
+def test_pore_line_depth_is_a_share_of_the_thickness():
+    line = {"pore": {"host": "coating", "present": True, "depth_fraction": 0.4, "half_width_um": 1.5}}
+    truth = coating_truth(cut(slab(20.0, line=line)))
+    assert truth["pore_lines"]["pore"]["depth_um"] == pytest.approx(8.0, abs=1e-3)
+
+
+def test_visible_regions_fill_the_frame():
+    specimen = slab(20.0, tilt_deg=7, spheres=[(-10, 10, 0, 4.0), (8, 19, 1, 5.0)])
+    total = sum(region.area() for region in cut(specimen).visible.values())
+    assert total == pytest.approx(np.prod(specimen.view.size_um), rel=1e-6)
+
+
+def test_solids_below_the_section_lose_their_pores():
+    sphere = (0, 10, 0, 4.0)
+    full = sum(to_manifold(mesh).volume() for _, mesh in sectioned_solids(slab(20.0)))
+    empty = sum(to_manifold(mesh).volume() for _, mesh in sectioned_solids(slab(20.0, spheres=[sphere])))
+    assert full - empty == pytest.approx(2 / 3 * np.pi * 4**3, rel=5e-3)
