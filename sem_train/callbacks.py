@@ -1,0 +1,141 @@
+"""What happens around training steps: checkpoints, history, interruption, and telling the user."""
+
+import math
+import signal
+import time
+from types import FrameType
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from semforge.cli import errors
+from semforge.files import whole_file
+from sem_train.run_folder import RunFolder, write_history
+
+
+class Interrupted(Exception):
+    """Ctrl-C was pressed, and the run was saved after the step it was in."""
+
+
+class WholeFileCheckpoints(TorchCheckpointIO):
+    """Checkpoints appear whole or not at all."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        with whole_file(path) as temporary:
+            torch.save(checkpoint, temporary)
+
+
+class RunKeeper(Callback):
+    """Keeps history and checkpoints of a run; both continue exactly where a resumed run left off.
+
+    Saves after each validation (or every `save_every` steps where nothing is validated), and at the end of the step in
+    which Ctrl-C was pressed. A second Ctrl-C stops at once.
+    """
+
+    def __init__(self, folder: RunFolder, save_every: int):
+        self.folder, self.save_every = folder, save_every
+        self.rows: list[dict[str, float]] = []
+        self.seconds = 0.0
+        self.first_step = 0  # where this call began
+        self._losses: list[torch.Tensor] = []
+        self._started = 0.0
+        self._interrupted = False
+        self._previous_handler: Any = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "seconds": self._elapsed(), "losses": [float(x) for x in self._losses]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows, self.seconds = list(state_dict["rows"]), state_dict["seconds"]
+        self._losses = [torch.tensor(x) for x in state_dict["losses"]]
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._started = time.monotonic()
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # fails outside the main thread otherwise
+            self._previous_handler = signal.signal(signal.SIGINT, self._on_interrupt)
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            self.seconds, self._started = self._elapsed(), 0.0
+            if self._previous_handler is not None:
+                signal.signal(signal.SIGINT, self._previous_handler)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.first_step = trainer.global_step
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any) -> None:
+        self._losses.append(outputs["loss"].detach())
+        validates = bool(trainer.num_val_batches)
+        if not validates and (trainer.global_step % self.save_every == 0 or trainer.global_step == trainer.max_steps):
+            self._record(trainer, {})
+            trainer.save_checkpoint(self.folder.last)
+        if self._interrupted:
+            trainer.save_checkpoint(self.folder.last)
+            raise Interrupted
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        best_before = max((row["mean_dice"] for row in self.rows), default=-math.inf)
+        self._record(trainer, pl_module.scores)
+        trainer.save_checkpoint(self.folder.last)
+        if pl_module.scores["mean_dice"] > best_before or not self.folder.best.exists():
+            trainer.save_checkpoint(self.folder.best, weights_only=True)
+
+    def _record(self, trainer: L.Trainer, scores: dict[str, float]) -> None:
+        train_loss = float(torch.stack([x.cpu() for x in self._losses]).mean()) if self._losses else math.nan
+        self._losses = []
+        rate = trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else math.nan
+        about = {"step": trainer.global_step, "seconds": self._elapsed(), "learning_rate": rate}
+        self.rows.append({**about, "train_loss": train_loss, **scores})
+        if trainer.is_global_zero:
+            write_history(self.folder.history, self.rows)
+
+    def _elapsed(self) -> float:
+        return self.seconds + (time.monotonic() - self._started if self._started else 0.0)
+
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt
+        self._interrupted = True
+        errors.print("stopping after this step; Ctrl-C again to stop at once")
+
+
+class Teller(Callback):
+    """A progress bar on a terminal, else a line each validation."""
+
+    EVERY = 5  # steps between updates; reading a loss makes a GPU wait
+
+    def __init__(self, keeper: RunKeeper, steps: int, name: str):
+        self.keeper, self.steps = keeper, steps
+        text = TextColumn("{task.fields[note]}")
+        columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), text)
+        self.bar = Progress(*columns, console=errors, disable=not errors.is_terminal)
+        self.task = self.bar.add_task(name, total=steps, note="")
+        self._scores = ""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.is_global_zero:
+            self.bar.update(self.task, completed=trainer.global_step)
+            self.bar.start()
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any) -> None:
+        if trainer.is_global_zero and not self.bar.disable and trainer.global_step % self.EVERY == 0:
+            note = f"loss {float(outputs['loss']):.3f}{self._scores}"
+            self.bar.update(self.task, completed=trainer.global_step, note=note)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.is_global_zero or not self.keeper.rows:
+            return
+        row = self.keeper.rows[-1]
+        self._scores = f", held-out Dice {row['mean_dice']:.3f}"
+        if self.bar.disable:
+            errors.print(
+                f"step {trainer.global_step}/{self.steps}, {row['seconds']:.0f} s: "
+                f"loss {row['train_loss']:.3f}{self._scores}"
+            )
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self.bar.stop()

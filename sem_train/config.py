@@ -1,0 +1,187 @@
+"""Training and experiment settings: what a user may write in configs/train and configs/experiments."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+
+from semforge.settings import Settings
+from sem_train.classes import ClassMap
+
+UNLABELLED = 255  # class id of pixels that count neither in training nor in scores
+PATCH_PX = 32  # encoders halve five times, so crops are multiples of this
+
+Share = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Classes = Annotated[ClassMap, BeforeValidator(lambda v: {"classes": v} if isinstance(v, list | tuple) else v)]
+
+
+class SyntheticData(Settings):
+    """Samples of a shard or dataset.h5."""
+
+    path: Path
+    held_out: int = Field(0, ge=0)  # the last n samples are for validation and never trained on
+    limit: PositiveInt | None = None  # use only the first n samples
+    made_by: str | None = None  # the command that makes the file, told to who lacks it
+
+
+class RealData(Settings):
+    """Labelled images in folders, with the specimen each was taken of.
+
+    `images` and `labels` are paths below `root` with columns of the index in braces. Without an
+    index `{name}` is whatever file is found, and every image is a specimen of its own.
+    """
+
+    root: Path  # relative paths are sought in the working folder, then below SEMFORGE_DATA
+    images: str = "images/{name}.png"
+    labels: str = "labels/{name}.png"
+    index: str | None = None  # CSV file below root
+    specimen: str = "specimen"  # its column that says which images show one specimen
+    unlabelled: tuple[int, ...] = ()  # grey values of labels that count neither in training nor in scores
+    held_out: tuple[str, ...] = ()  # specimens for validation, never trained on
+
+
+class DataSettings(Settings):
+    """What is trained on, and how images reach the model."""
+
+    synthetic: tuple[SyntheticData, ...] = ()
+    real: tuple[RealData, ...] = ()
+    real_fraction: Share | None = None  # share of real crops in a batch; left out: all of what there is, else half
+    crop_px: int = Field(256, ge=PATCH_PX, multiple_of=PATCH_PX)
+    scale: float = Field(1.0, gt=0, le=1)  # images are resized by this before anything else
+    normalisation: Literal["percentile", "standard", "none"] = "percentile"
+
+    @model_validator(mode="after")
+    def _has_what_it_mixes(self) -> "DataSettings":
+        if not self.synthetic and not self.real:
+            raise ValueError("neither 'synthetic' nor 'real' data is given, expected one at least")
+        if self.real_share > 0 and not self.real:
+            raise ValueError("'real_fraction' is above 0 but there is no 'real' data")
+        if self.real_share < 1 and not self.synthetic:
+            raise ValueError("'real_fraction' is below 1 but there is no 'synthetic' data")
+        return self
+
+    @property
+    def real_share(self) -> float:
+        """Share of real crops in a batch."""
+        if self.real_fraction is not None:
+            return self.real_fraction
+        return 0.0 if not self.real else 1.0 if not self.synthetic else 0.5
+
+
+class ModelSettings(Settings):
+    """Which network, from which weights."""
+
+    name: Literal["unet"] = "unet"
+    encoder: str = "resnet18"
+    decoder_channels: tuple[PositiveInt, ...] = Field((128, 64, 48, 32, 16), min_length=5, max_length=5)
+    weights: str = "none"  # encoder weights: none, imagenet, or a file
+
+
+class LossSettings(Settings):
+    """Weights of the two losses and of the classes in both."""
+
+    dice: NonNegative = 1.0
+    cross_entropy: NonNegative = 1.0
+    class_weights: Literal["none", "inverse_frequency", "median_frequency"] | tuple[NonNegative, ...] = "none"
+    weight_cap: float = Field(10.0, ge=1)  # limit of weights from frequencies
+
+    @model_validator(mode="after")
+    def _is_a_loss(self) -> "LossSettings":
+        if self.dice + self.cross_entropy == 0:
+            raise ValueError("'dice' and 'cross_entropy' are both 0, expected one above 0")
+        return self
+
+
+class AugmentSettings(Settings):
+    """Random changes of training crops; 0 turns one off. Intensities are in units of the normalised image."""
+
+    flip: Literal["none", "horizontal", "vertical", "both"] = "both"
+    rotate_degrees: float = Field(0, ge=0, le=180)  # angle uniform within ±
+    zoom: float = Field(0, ge=0, lt=1)  # factor uniform within 1 ±
+    contrast: float = Field(0, ge=0, lt=1)  # gamma uniform within 1 ±
+    brightness: NonNegative = 0  # offset uniform within ±
+    blur_px: NonNegative = 0  # Gaussian sd uniform from 0
+    noise: NonNegative = 0  # Gaussian sd uniform from 0
+
+
+class TrainingSettings(Settings):
+    """Optimisation and the machine."""
+
+    steps: PositiveInt = 1000
+    batch_size: PositiveInt = 8  # crops a step, over all devices
+    learning_rate: PositiveFloat = 2e-3  # the highest of the schedule
+    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
+    weight_decay: NonNegative = 1e-2
+    gradient_clip: NonNegative = 1.0  # largest norm; 0 turns it off
+    precision: Literal["auto", "bf16", "32"] = "auto"
+    channels_last: bool = True
+    seed: int = Field(0, ge=0)
+    val_every: PositiveInt = 100  # steps between validations and checkpoints
+    workers: int = Field(0, ge=0)  # loader processes
+
+
+class Plan(Settings):
+    """Everything about a training but its name and place."""
+
+    data: DataSettings
+    classes: Classes
+    model: ModelSettings = ModelSettings()
+    loss: LossSettings = LossSettings()
+    augment: AugmentSettings = AugmentSettings()
+    training: TrainingSettings = TrainingSettings()
+
+    @model_validator(mode="after")
+    def _classes_fit(self) -> "Plan":
+        n = len(self.classes)
+        weights = self.loss.class_weights
+        if isinstance(weights, tuple) and (len(weights) != n or sum(weights) == 0):
+            raise ValueError(f"'loss.class_weights' has {len(weights)} values, expected {n}, one a class, not all 0")
+        return self
+
+
+class TrainConfig(Plan):
+    """A training run. Its folder `out` holds checkpoints, history and this configuration."""
+
+    name: str = Field(min_length=1)
+    out: Path
+
+
+class FoldSettings(Settings):
+    """Grouped cross-validation: the images of a specimen are all in one fold."""
+
+    count: int = Field(ge=2)
+    run: tuple[int, ...] | None = None  # which folds to run; left out: all
+    seed: int = Field(0, ge=0)  # which specimens share a fold
+
+    @model_validator(mode="after")
+    def _exist(self) -> "FoldSettings":
+        wrong = [fold for fold in self.run or () if not 0 <= fold < self.count]
+        if wrong:
+            raise ValueError(f"'run' names fold {wrong[0]}, expected 0 to {self.count - 1}")
+        return self
+
+    @property
+    def chosen(self) -> tuple[int, ...]:
+        """The folds to run."""
+        return self.run if self.run is not None else tuple(range(self.count))
+
+
+class ExperimentConfig(Settings):
+    """Arms that differ only in the share of real crops, trained alike and tested on unseen specimens."""
+
+    name: str = Field(min_length=1)
+    out: Path
+    arms: dict[str, Share]  # arm -> share of real crops in a batch
+    baseline: str  # the arm that the others are compared with
+    folds: FoldSettings
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
+    plan: Plan
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ExperimentConfig":
+        if self.baseline not in self.arms:
+            raise ValueError(f"baseline {self.baseline!r} is not one of the arms {', '.join(self.arms)}")
+        if len(self.plan.data.real) != 1:
+            raise ValueError("plan.data.real needs exactly one real data set: its specimens are what is split")
+        return self

@@ -1,0 +1,73 @@
+"""Pictures as tensors: random crops to train on, whole pictures to validate on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch.utils.data import Dataset
+
+from sem_train.config import UNLABELLED, DataSettings
+from sem_train.data.mixing import Draw
+from sem_train.data.pictures import Picture
+from sem_train.transforms import Augmentation, normalise, resize_image, resize_labels, scaled_shape
+
+Pair = tuple[torch.Tensor, torch.Tensor]  # image (1, H, W) float32 normalised; labels (H, W) uint8
+
+
+class WholePictures(Dataset[Pair]):
+    """Pictures normalised and scaled as the settings say; the first `cache_bytes` of them stay in memory."""
+
+    def __init__(self, pictures: Sequence[Picture], data: DataSettings, cache_bytes: int = 2 * 1024**3):
+        self.pictures, self.data, self.cache_bytes = list(pictures), data, cache_bytes
+        self._cache: dict[int, Pair] = {}
+        self._used = 0
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, position: int) -> Pair:
+        if position in self._cache:
+            return self._cache[position]
+        image, labels = self.pictures[position].read()
+        shape = scaled_shape(image.shape, self.data.scale)
+        pair = (
+            resize_image(torch.from_numpy(normalise(image, self.data.normalisation))[None], shape),
+            resize_labels(torch.from_numpy(labels), shape),
+        )
+        size = sum(t.numel() * t.element_size() for t in pair)
+        if self._used + size <= self.cache_bytes:
+            self._cache[position] = pair
+            self._used += size
+        return pair
+
+
+class Crops(Dataset[Pair]):
+    """A random, augmented crop for each draw: image (1, crop, crop) float32, labels (crop, crop) uint8.
+
+    A draw's crop depends on the seed and its number alone, so it is the same in any loader process.
+    Pictures smaller than a crop are extended; the added pixels are unlabelled.
+    """
+
+    def __init__(self, pictures: WholePictures, augment: Augmentation, crop_px: int, seed: int):
+        self.pictures, self.augment, self.crop_px, self.seed = pictures, augment, crop_px, seed
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, draw: Draw) -> Pair:
+        position, number = draw
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, number)))
+        image, labels = pad_to(*self.pictures[position], self.crop_px)
+        top, left = (int(rng.integers(size - self.crop_px + 1)) for size in labels.shape)
+        window = (slice(top, top + self.crop_px), slice(left, left + self.crop_px))
+        return self.augment(image[:, *window].clone(), labels[window].clone(), int(rng.integers(2**32)))
+
+
+def pad_to(image: torch.Tensor, labels: torch.Tensor, size: int) -> Pair:
+    """Extend (1, H, W) and (H, W) to at least `size` a side; added pixels repeat the border and are unlabelled."""
+    rows, columns = (max(0, size - n) for n in labels.shape)
+    if not rows and not columns:
+        return image, labels
+    around = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+    return F.pad(image[None], around, mode="replicate")[0], F.pad(labels, around, value=UNLABELLED)

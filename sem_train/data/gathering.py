@@ -1,0 +1,72 @@
+"""From settings to checked pictures: what is trained on, what is held out, how often each class comes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sem_train.classes import ClassMap
+from sem_train.config import DataSettings
+from sem_train.data.pictures import Picture, real_pictures, synthetic_pictures
+from sem_train.data.splits import refuse_shared_specimens
+from semforge.errors import InputError
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The data of a training run, all of it read once and found whole."""
+
+    synthetic: tuple[Picture, ...]  # trained on
+    real: tuple[Picture, ...]  # trained on
+    held_out: tuple[Picture, ...]  # for validation
+    class_share: np.ndarray  # (C,) float64, share of labelled training pixels, weighted as batches are mixed
+
+    @property
+    def training(self) -> tuple[Picture, ...]:
+        """Pictures in the order that `MixedBatches` numbers them."""
+        return self.synthetic + self.real
+
+
+def gather(data: DataSettings, classes: ClassMap) -> Gathered:
+    """Find the pictures that settings name and read each once.
+
+    Raises InputError that names the file and sample that cannot be used, or the specimen that stands on both sides
+    of the split.
+    """
+    synthetic: list[Picture] = []
+    real: list[Picture] = []
+    held_out: list[Picture] = []
+    for source in data.synthetic:
+        train, validate = synthetic_pictures(source, classes)
+        synthetic += train
+        held_out += validate
+    for folder in data.real:
+        pictures = real_pictures(folder, classes)
+        unknown = sorted(set(folder.held_out) - {p.specimen for p in pictures})
+        if unknown:
+            raise InputError(f"{folder.root}: has no specimen {unknown[0]!r} to hold out; see its index")
+        real += [p for p in pictures if p.specimen not in folder.held_out]
+        held_out += [p for p in pictures if p.specimen in folder.held_out]
+    if data.real_share == 0:
+        real = []
+    if data.real_share == 1:
+        synthetic = []
+    if data.real_share > 0 and not real:
+        raise InputError("every real specimen is held out, none is left to train on; shorten 'held_out'")
+    refuse_shared_specimens(synthetic + real, held_out)
+    count_pixels(held_out, len(classes))
+    share = np.zeros(len(classes))
+    for pictures, weight in ((synthetic, 1 - data.real_share), (real, data.real_share)):
+        if pictures:
+            counts = count_pixels(pictures, len(classes)).sum(axis=0)
+            share += weight * counts / max(1, counts.sum())
+    return Gathered(tuple(synthetic), tuple(real), tuple(held_out), share)
+
+
+def count_pixels(pictures: Sequence[Picture], n_classes: int) -> np.ndarray:
+    """Labelled pixels a picture and class: (N, C) int64. Reads every picture, so a bad one is found here."""
+    counts = np.zeros((len(pictures), n_classes), dtype=np.int64)
+    for row, picture in zip(counts, pictures, strict=True):
+        _, labels = picture.read()
+        row[:] = np.bincount(labels.ravel(), minlength=256)[:n_classes]
+    return counts

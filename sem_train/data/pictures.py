@@ -1,0 +1,148 @@
+"""Labelled pictures: one micrograph and the class of each of its pixels, wherever they are stored."""
+
+import csv
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from blender_gen.sample import SampleFile
+from semforge.errors import InputError
+from semforge.files import existing_file
+from sem_train.classes import ClassMap
+from sem_train.config import UNLABELLED, RealData, SyntheticData
+from sem_train.micrographs import read_label_map, read_micrograph
+
+Read = Callable[[], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A labelled micrograph that can be read.
+
+    `read()` gives the image (H, W) uint8 or uint16 and the class ids (H, W) uint8, `UNLABELLED` where
+    there are none. Raises InputError that names the file and what is wrong with it.
+    """
+
+    name: str  # what messages and tables call it
+    identity: str  # sample digest or SHA-256 of the image file: the same wherever the file lies
+    specimen: str  # pictures of one specimen stay on one side of a split
+    origin: Literal["synthetic", "real"]
+    read: Read
+
+
+def synthetic_pictures(data: SyntheticData, classes: ClassMap) -> tuple[list[Picture], list[Picture]]:
+    """All micrographs of a sample file, as (to train on, held out).
+
+    Raises InputError if the file is missing or has a phase that no class takes, or if nothing is left to train on.
+    """
+    if not data.path.exists() and data.made_by:
+        raise InputError(f"{data.path}: no such file, expected synthetic samples; make them with: {data.made_by}")
+    file = SampleFile(data.path)
+    try:
+        table = classes.lookup_phases(file.header.phase_names)
+    except InputError as error:
+        raise InputError(f"{data.path}: {error}") from error
+    n = min(len(file), data.limit or len(file))
+    if data.held_out >= n:
+        raise InputError(f"{data.path}: {data.held_out} of {n} samples are held out, expected fewer; lower 'held_out'")
+    pictures = [
+        [_synthetic_picture(file, table, position, k) for k in range(file.images_per_sample)] for position in range(n)
+    ]
+    flat = lambda rows: [picture for row in rows for picture in row]
+    return flat(pictures[: n - data.held_out]), flat(pictures[n - data.held_out :])
+
+
+def _synthetic_picture(file: SampleFile, table: np.ndarray, position: int, k: int) -> Picture:
+    digest = file.stored_digest(position)
+    name = f"{file.path}: sample {file.index[position]}, image {k}"
+    return Picture(name, digest, f"synthetic {digest}", "synthetic", partial(_read_sample, file, table, position, k))
+
+
+def _read_sample(file: SampleFile, table: np.ndarray, position: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    phase = file.phase(position)
+    n_phases = len(file.header.phase_names)
+    if phase.max() >= n_phases:
+        raise InputError(
+            f"{file.path}: sample {file.index[position]} has phase {phase.max()}, expected 0 to {n_phases - 1}; "
+            "render it again"
+        )
+    return file.image(position, k), table[phase]
+
+
+def real_pictures(data: RealData, classes: ClassMap) -> list[Picture]:
+    """The labelled images of a folder, in the order of its index, or by name where it has none.
+
+    Raises InputError if the folder, the index, one of its columns or one of the files is missing.
+    """
+    root = data_folder(data.root)
+    rows = _index_rows(data, root) if data.index else _found_rows(data, root)
+    table = classes.lookup_values()
+    table[list(data.unlabelled)] = UNLABELLED
+    return [_real_picture(data, root, row, table) for row in rows]
+
+
+def data_folder(path: Path) -> Path:
+    """Where real data lies: `path` itself, or below the data root that SEMFORGE_DATA names.
+
+    Raises InputError that says where it was sought.
+    """
+    root = Path(os.environ.get("SEMFORGE_DATA") or Path(__file__).resolve().parents[2] / ".." / "shared" / "real")
+    candidates = [path] if path.is_absolute() else [path, root / path]
+    for candidate in candidates:
+        if candidate.is_dir():
+            return candidate
+    raise InputError(f"{path}: no such folder here or in {os.path.normpath(root)}; set SEMFORGE_DATA to the real data")
+
+
+def file_identity(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    return hashlib.sha256(existing_file(path, "an image").read_bytes()).hexdigest()
+
+
+def _index_rows(data: RealData, root: Path) -> list[dict[str, str]]:
+    path = existing_file(root / str(data.index), "the index (CSV) of the images")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise InputError(f"{path}: has no rows, expected one an image")
+    if data.specimen not in rows[0]:
+        raise InputError(f"{path}: has no column {data.specimen!r}, expected one of {', '.join(rows[0])}")
+    return rows
+
+
+def _found_rows(data: RealData, root: Path) -> list[dict[str, str]]:
+    before, _, after = data.images.partition("{name}")
+    paths = sorted(root.glob(f"{before}*{after}"))
+    if not paths:
+        raise InputError(f"{root / data.images}: no such images, expected one at least")
+    names = [str(path.relative_to(root)).removeprefix(before).removesuffix(after) for path in paths]
+    return [{"name": name, data.specimen: name} for name in names]
+
+
+def _real_picture(data: RealData, root: Path, row: dict[str, str], table: np.ndarray) -> Picture:
+    try:
+        image, label = (root / pattern.format_map(row) for pattern in (data.images, data.labels))
+    except KeyError as error:
+        raise InputError(f"{root / str(data.index)}: has no column {error}, expected one of {', '.join(row)}") from error
+    existing_file(label, f"the labels of {image.name}")
+    return Picture(image.stem, file_identity(image), row[data.specimen], "real", partial(_read_real, image, label, table))
+
+
+def _read_real(image_path: Path, label_path: Path, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    image, values = read_micrograph(image_path).image, read_label_map(label_path).labels
+    if image.shape != values.shape:
+        raise InputError(f"{label_path}: is {values.shape} pixels, its image {image.shape}, expected the same")
+    labels = table[values]
+    if labels.min() < 0:
+        unknown = sorted(set(values[labels < 0].tolist()))[:5]
+        raise InputError(
+            f"{label_path}: has label value {', '.join(map(str, unknown))} that no class takes; "
+            "add it to 'values' of a class or to 'unlabelled'"
+        )
+    return image, labels.astype(np.uint8)

@@ -1,0 +1,24 @@
+"""What the machine can do: device and number format."""
+
+from contextlib import AbstractContextManager
+
+import torch
+
+
+def best_device() -> torch.device:
+    """The GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def uses_bf16(precision: str, device: torch.device) -> bool:
+    """Whether to compute in bfloat16: as told, or with `auto` where the hardware multiplies in it."""
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def autocasts(precision: str, device: torch.device) -> AbstractContextManager:
+    """The context in which a network computes in the chosen number format."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(precision, device))

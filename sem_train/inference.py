@@ -1,0 +1,148 @@
+"""From a run folder to label maps: load a trained model, slide it over images of any size."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.inferers import SlidingWindowInferer
+from torch import nn
+
+from semforge.errors import InputError
+from semforge.files import existing_file
+from sem_train.classes import ClassMap
+from sem_train.config import PATCH_PX, Plan
+from sem_train.data.pictures import file_identity
+from sem_train.hardware import autocasts, best_device
+from sem_train.micrographs import Micrograph, read_micrograph, write_label_map
+from sem_train.models import build_model
+from sem_train.overlays import write_overlay
+from sem_train.run_folder import RunFolder
+from sem_train.transforms import normalise, resize_image, scaled_shape
+
+CHECKPOINT_KEY = "semforge"
+OVERLAP = 0.25
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """What a model has seen in training, so that nobody tests on it by mistake."""
+
+    samples: frozenset[str] = frozenset()  # digests of synthetic samples
+    images: frozenset[str] = frozenset()  # SHA-256 of image files
+    specimens: frozenset[str] = frozenset()  # names of real specimens
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model sees in one image."""
+
+    labels: np.ndarray  # (H, W) uint8 class ids
+    probabilities: np.ndarray  # (C, H, W) float32, their sum over classes is 1
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network with all that it needs to read an image."""
+
+    network: nn.Module
+    config: Plan
+    trained_on: TrainedOn
+    folder: Path
+
+    @property
+    def classes(self) -> ClassMap:
+        """What the class ids mean."""
+        return self.config.classes
+
+    def has_seen_sample(self, digest: str) -> bool:
+        """Whether the synthetic sample with this content digest (`SampleFile.stored_digest`) was trained on."""
+        return digest in self.trained_on.samples
+
+    def has_seen_image(self, path: Path) -> bool:
+        """Whether this very image file was trained on, wherever it lay then."""
+        return file_identity(path) in self.trained_on.images
+
+    def has_seen_specimen(self, specimen: str) -> bool:
+        """Whether any real image of this specimen was trained on."""
+        return specimen in self.trained_on.specimens
+
+    def predict(self, image: np.ndarray) -> Prediction:
+        """Segment a grey image (H, W) of any size: uint8, uint16, or float in 0 to 1."""
+        if image.ndim != 2 or 0 in image.shape:
+            raise ValueError(f"image has shape {image.shape}, expected (height, width)")
+        data = self.config.data
+        device = next(self.network.parameters()).device
+        x = torch.from_numpy(normalise(image, data.normalisation))[None].to(device)
+        x = resize_image(x, scaled_shape(image.shape, data.scale))
+        with torch.inference_mode(), autocasts(self.config.training.precision, device):
+            p = window_probabilities(self.network, x[None], 2 * data.crop_px)[0]
+        p = resize_image(p, image.shape).cpu().numpy()
+        return Prediction(p.argmax(axis=0).astype(np.uint8), p)
+
+
+def window_probabilities(network: nn.Module, image: torch.Tensor, window_px: int) -> torch.Tensor:
+    """Class probabilities (1, C, H, W) float32 of an image (1, 1, H, W) of any size.
+
+    Windows of at most `window_px` overlap by a quarter and are blended with Gaussian weights; an image that fits
+    into one window is seen whole, its border repeated up to the next multiple of 32.
+    """
+    window = [min(window_px, -(-size // PATCH_PX) * PATCH_PX) for size in image.shape[-2:]]
+    slide = SlidingWindowInferer(window, sw_batch_size=4, overlap=OVERLAP, mode="gaussian", padding_mode="replicate")
+    return slide(image, lambda x: network(x).float().softmax(dim=1))
+
+
+def load_run(run: Path) -> TrainedModel:
+    """The best model of a training run, or the last where nothing was held out to choose by.
+
+    Raises InputError if there is no run, or none that has a checkpoint yet, or one that cannot be read.
+    """
+    folder = RunFolder(Path(run))
+    if not folder.path.is_dir():
+        raise InputError(f"{run}: no such folder, expected a training run")
+    path = folder.best if folder.best.exists() else folder.last
+    existing_file(path, "the checkpoint of a training run")
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        about = stored[CHECKPOINT_KEY]
+        config = Plan.model_validate(about["plan"])
+        seen = {kind: frozenset(names) for kind, names in about["trained_on"].items()}
+        network = build_model(config.model, len(config.classes), seed=0, load_weights=False)
+        network.load_state_dict({k.removeprefix("network."): v for k, v in stored["state_dict"].items()})
+    except Exception as error:  # pickle, zip and key errors all mean the file is not one of ours
+        raise InputError(f"{path}: cannot be read as a checkpoint of semforge, train it again") from error
+    network.eval().to(best_device(), memory_format=torch.channels_last)
+    return TrainedModel(network, config, TrainedOn(**seen), folder.path)
+
+
+@dataclass(frozen=True)
+class PredictedFile:
+    """Where the prediction of one image file went."""
+
+    source: Path
+    label_map: Path
+    overlay: Path
+
+
+def predict_files(run: Path, images: list[Path], out: Path) -> list[PredictedFile]:
+    """Segment image files; writes `<name>_labels.png` (class ids, with their class map) and `<name>_overlay.png`.
+
+    Every image is read before the first is predicted: one that cannot be used raises InputError and nothing is written.
+    """
+    twice = {path.stem for path in images if sum(path.stem == other.stem for other in images) > 1}
+    if twice:
+        raise InputError(f"images: {sorted(twice)[0]!r} is the name of two of them, so one would replace the other")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file, expected a folder for the predictions")
+    model = load_run(run)
+    for path in images:
+        read_micrograph(path)
+    return [_predict_file(model, path, read_micrograph(path), out) for path in images]
+
+
+def _predict_file(model: TrainedModel, path: Path, micrograph: Micrograph, out: Path) -> PredictedFile:
+    done = PredictedFile(path, out / f"{path.stem}_labels.png", out / f"{path.stem}_overlay.png")
+    labels = model.predict(micrograph.image).labels
+    write_label_map(done.label_map, labels, model.classes, micrograph.pixel_size_um)
+    write_overlay(done.overlay, micrograph.image, labels, model.classes)
+    return done

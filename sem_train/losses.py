@@ -1,0 +1,89 @@
+"""Segmentation loss: weighted soft Dice plus weighted cross-entropy, blind to unlabelled pixels."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from semforge.errors import InputError
+from sem_train.classes import ClassMap
+from sem_train.config import UNLABELLED, LossSettings
+
+
+class SoftDiceLoss(nn.Module):
+    """One minus the soft Dice coefficient, averaged over the classes with their weights.
+
+    For a class with probabilities p and truth g (0 or 1) over all labelled pixels of the batch:
+    1 - 2 Σpg / (Σp + Σg) (Milletari et al. 2016, with plain sums). A class that the batch does not hold is left
+    out of the mean: its coefficient is 0 whatever the model says, and cross-entropy already punishes
+    seeing it.
+
+    Shape: logits (N, C, H, W) float; labels (N, H, W) integer, `UNLABELLED` ignored; result a scalar, 0 to 1.
+    """
+
+    def __init__(self, weights: torch.Tensor | None = None):
+        super().__init__()
+        self.register_buffer("weights", weights, persistent=False)
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        labels = labels.long()
+        known = (labels != UNLABELLED).unsqueeze(1)
+        n_classes = logits.shape[1]
+        truth = F.one_hot(labels.where(known[:, 0], 0), n_classes).movedim(-1, 1) * known
+        p = logits.float().softmax(dim=1) * known
+        over = (0, *range(2, logits.ndim))
+        overlap, total, present = (p * truth).sum(over), (p + truth).sum(over), truth.sum(over) > 0
+        weights = present.float() if self.weights is None else present * self.weights
+        dice = 2 * overlap / total.clamp_min(torch.finfo(p.dtype).tiny)
+        return (weights * (1 - dice)).sum() / weights.sum().clamp_min(torch.finfo(p.dtype).tiny)
+
+
+class DiceCrossEntropy(nn.Module):
+    """dice × soft Dice loss + cross_entropy × cross-entropy, with the same class weights in both.
+
+    Cross-entropy is the weighted mean over labelled pixels, each pixel with the weight of its true class.
+    A batch without any labelled pixel gives 0. Shapes as `SoftDiceLoss`.
+    """
+
+    def __init__(self, dice: float, cross_entropy: float, weights: torch.Tensor | None = None):
+        super().__init__()
+        self.dice, self.cross_entropy = dice, cross_entropy
+        self.soft_dice = SoftDiceLoss(weights)
+        self.register_buffer("weights", weights, persistent=False)
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        logits, labels = logits.float(), labels.long()
+        entropy = F.cross_entropy(logits, labels, weight=self.weights, ignore_index=UNLABELLED, reduction="sum")
+        known = labels[labels != UNLABELLED]
+        mass = torch.tensor(float(known.numel())) if self.weights is None else self.weights[known].sum()
+        mean = entropy / mass.to(entropy.device).clamp_min(torch.finfo(logits.dtype).tiny)
+        return self.dice * self.soft_dice(logits, labels) + self.cross_entropy * mean
+
+
+def build_loss(settings: LossSettings, class_share: np.ndarray, classes: ClassMap) -> DiceCrossEntropy:
+    """The loss that settings describe. `class_share` (C,) is each class's share of the training pixels."""
+    weights = class_weights(settings, class_share, classes)
+    tensor = None if weights is None else torch.tensor(weights, dtype=torch.float32)
+    return DiceCrossEntropy(settings.dice, settings.cross_entropy, tensor)
+
+
+def class_weights(settings: LossSettings, class_share: np.ndarray, classes: ClassMap) -> np.ndarray | None:
+    """Weight a class (C,) float64, or None where all count alike; only ratios between weights matter.
+
+    `inverse_frequency`: 1 for the most frequent class, largest share / share for others, at most `weight_cap`.
+    `median_frequency`: median share / share (Eigen & Fergus 2015), within 1/`weight_cap` and `weight_cap`.
+    Raises InputError for a class that the training data never shows.
+    """
+    if settings.class_weights == "none":
+        return None
+    if isinstance(settings.class_weights, tuple):
+        return np.array(settings.class_weights, dtype=np.float64)
+    unseen = [name for name, share in zip(classes.names, class_share, strict=True) if share == 0]
+    if unseen:
+        raise InputError(
+            f"class {unseen[0]!r} has no pixel in the training data, so it has no frequency; "
+            "give 'loss.class_weights' as a list or drop the class"
+        )
+    if settings.class_weights == "inverse_frequency":
+        return np.minimum(class_share.max() / class_share, settings.weight_cap)
+    return np.clip(np.median(class_share) / class_share, 1 / settings.weight_cap, settings.weight_cap)

@@ -1,0 +1,128 @@
+"""What a training run leaves on disk, and how to tell its state from it.
+
+==============  ===============================================================================
+config.yaml     the settings of the run
+last.ckpt       everything needed to go on: weights, optimiser, schedule, position, history
+best.ckpt       weights of the best validation so far (highest mean Dice)
+history.csv     one row a validation
+run.json        written at the end: steps, seconds, scores, versions, machine
+==============  ===============================================================================
+"""
+
+import csv
+import json
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from semforge.errors import InputError
+from semforge.files import existing_file, write_text
+from semforge.settings import load_settings
+from sem_train.config import TrainConfig
+
+State = Literal["new", "unfinished", "finished"]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths of a run."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings."""
+        return self.path / "config.yaml"
+
+    @property
+    def last(self) -> Path:
+        """Checkpoint to go on from."""
+        return self.path / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        """Checkpoint of the best validation."""
+        return self.path / "best.ckpt"
+
+    @property
+    def history(self) -> Path:
+        """Rows of losses and scores."""
+        return self.path / "history.csv"
+
+    @property
+    def report(self) -> Path:
+        """What `fit` writes when it is done."""
+        return self.path / "run.json"
+
+    def claim(self, config: TrainConfig) -> State:
+        """Make the folder that of `config`, and say how far its run is.
+
+        Raises InputError if the folder holds a run of other settings, or files that are no run.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path}: is a file, expected a run folder; change 'out'")
+        if not self.config.exists():
+            if self.path.is_dir() and any(self.path.iterdir()):
+                raise InputError(f"{self.path}: holds files but no run, expected an empty or new folder; change 'out'")
+            write_text(self.config, yaml.safe_dump(_stored(config), sort_keys=False))
+            return "new"
+        changed = _difference(_stored(load_settings(self.config, TrainConfig)), _stored(config))
+        if changed:
+            raise InputError(f"{self.path}: holds a run of other settings ({changed}); change 'out' or remove it")
+        if self.report.exists():
+            return "finished"
+        return "unfinished" if self.last.exists() else "new"
+
+
+def read_history(run: Path) -> dict[str, list[float]]:
+    """Columns of a run's history, each one value a validation: step, seconds, train_loss, val_loss, dice_<class>...
+
+    Raises InputError if `run` has no history.
+    """
+    path = existing_file(RunFolder(Path(run)).history, "the history of a training run")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {column: [float(row[column] or "nan") for row in rows] for column in (rows[0] if rows else {})}
+
+
+def write_history(path: Path, rows: list[dict[str, float]]) -> None:
+    """Write rows with equal keys as CSV, whole or not at all."""
+    lines = [",".join(rows[0])] + [",".join(f"{value:.6g}" for value in row.values()) for row in rows]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """Write what is known of a finished run as JSON, with versions and machine."""
+    write_text(path, json.dumps({**report, "versions": versions(), "machine": machine()}, indent=1) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    return {name: version(name) for name in ("semforge", "torch", "lightning", "monai", "segmentation-models-pytorch")}
+
+
+def machine() -> str:
+    """The machine in words."""
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
+    return f"{platform.system()} {platform.machine()}, {device}"
+
+
+def _stored(config: TrainConfig) -> dict[str, Any]:
+    return config.model_dump(mode="json", exclude={"out"}) | {"out": "."}
+
+
+def _difference(old: Any, new: Any, where: str = "") -> str | None:
+    """The first setting that differs, as `key: old, now new`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in {**old, **new}:
+            found = _difference(old.get(key), new.get(key), f"{where}.{key}" if where else key)
+            if found:
+                return found
+        return None
+    return None if old == new else f"{where} was {old}, now {new}"

@@ -1,0 +1,204 @@
+"""Training: the Lightning module, its data, and `fit`, which starts, continues or finds a run finished."""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import torch
+from torch.utils.data import DataLoader
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from sem_train.callbacks import Interrupted, RunKeeper, Teller, WholeFileCheckpoints
+from sem_train.config import UNLABELLED, Plan, TrainConfig, TrainingSettings
+from sem_train.data import Crops, Gathered, MixedBatches, WholePictures, gather
+from sem_train.hardware import best_device, uses_bf16
+from sem_train.inference import CHECKPOINT_KEY, window_probabilities
+from sem_train.losses import build_loss
+from sem_train.metrics import dice, iou, mean_over_present
+from sem_train.models import build_model
+from sem_train.run_folder import RunFolder, read_history, write_report
+from sem_train.transforms import Augmentation
+
+Batch = tuple[torch.Tensor, torch.Tensor]  # images (N, 1, H, W) float32; labels (N, H, W) uint8
+ONE_CYCLE_RISE = 0.15  # share of the steps in which the learning rate rises
+
+
+class Segmenter(L.LightningModule):
+    """A network, its loss and optimiser, and the scores of the last validation."""
+
+    def __init__(self, plan: Plan, gathered: Gathered):
+        super().__init__()
+        self.plan = plan
+        self.network = build_model(plan.model, len(plan.classes), plan.training.seed)
+        self.loss = build_loss(plan.loss, gathered.class_share, plan.classes)
+        self.confusion = MulticlassConfusionMatrix(len(plan.classes), ignore_index=UNLABELLED)
+        self.scores: dict[str, float] = {}
+        self._trained_on = {
+            "samples": sorted({p.identity for p in gathered.synthetic}),
+            "images": sorted({p.identity for p in gathered.real}),
+            "specimens": sorted({p.specimen for p in gathered.real}),
+        }
+        self._validation_losses: list[torch.Tensor] = []
+        if plan.training.channels_last:
+            self.network.to(memory_format=torch.channels_last)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        images, labels = batch
+        if self.plan.training.channels_last:
+            images = images.to(memory_format=torch.channels_last)
+        return self.loss(self.network(images), labels)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        images, labels = batch
+        p = window_probabilities(self.network, images, 2 * self.plan.data.crop_px)
+        self._validation_losses.append(self.loss(p.clamp_min(torch.finfo(p.dtype).tiny).log(), labels))
+        self.confusion.update(p, labels.long())
+
+    def on_validation_epoch_end(self) -> None:
+        counts = self.confusion.compute().cpu().numpy()
+        self.confusion.reset()
+        loss = torch.stack(self._validation_losses).mean()
+        self._validation_losses = []
+        every_dice, every_iou = dice(counts), iou(counts)
+        self.scores = {
+            "val_loss": float(loss),
+            "mean_dice": mean_over_present(every_dice),
+            "mean_iou": mean_over_present(every_iou),
+            **{f"dice_{name}": float(x) for name, x in zip(self.plan.classes.names, every_dice, strict=True)},
+            **{f"iou_{name}": float(x) for name, x in zip(self.plan.classes.names, every_iou, strict=True)},
+        }
+
+    def configure_optimizers(self) -> Any:
+        settings = self.plan.training
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        schedule = {"scheduler": _schedule(optimizer, settings), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        plan = Plan.model_validate(self.plan.model_dump(include=set(Plan.model_fields)))
+        checkpoint[CHECKPOINT_KEY] = {"plan": plan.model_dump(mode="json"), "trained_on": self._trained_on}
+
+
+class Pictures(L.LightningDataModule):
+    """Training crops that continue at the step the trainer is at, and held-out pictures as they are."""
+
+    def __init__(self, plan: Plan, gathered: Gathered):
+        super().__init__()
+        self.plan, self.gathered = plan, gathered
+
+    def train_dataloader(self) -> DataLoader:
+        data, training = self.plan.data, self.plan.training
+        pictures = WholePictures(self.gathered.training, data)
+        crops = Crops(pictures, Augmentation(self.plan.augment), data.crop_px, training.seed)
+        batches = MixedBatches(
+            len(self.gathered.synthetic), len(self.gathered.real), data.real_share, training.batch_size, training.seed,
+            self.trainer.global_step, self.trainer.global_rank, self.trainer.world_size,
+        )  # fmt: skip
+        return DataLoader(crops, batch_sampler=batches, num_workers=training.workers, pin_memory=_on_gpu())
+
+    def val_dataloader(self) -> DataLoader | list:
+        if not self.gathered.held_out:
+            return []
+        return DataLoader(WholePictures(self.gathered.held_out, self.plan.data), batch_size=1)
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a run ended."""
+
+    folder: RunFolder
+    steps: int
+    seconds: float  # spent in training, over all its resumptions
+    resumed_at: int  # 0 if it started afresh; `steps` if it was finished before
+    scores: dict[str, float]  # the last row of the history
+
+    def summary(self) -> str:
+        """One line for the user."""
+        how = "was finished before" if self.resumed_at == self.steps else "is finished"
+        dice = f", held-out mean Dice {self.scores['mean_dice']:.3f}" if "mean_dice" in self.scores else ""
+        return f"{self.folder.path} {how}: {self.steps} steps, {self.seconds:.0f} s{dice}"
+
+
+def fit(config: TrainConfig) -> FitResult:
+    """Train the model that `config` describes into its folder `out`, or go on with its unfinished run there.
+
+    Raises InputError before the first step if the data, the settings or the folder cannot be used, and
+    KeyboardInterrupt after Ctrl-C, with a checkpoint to go on from.
+    """
+    steps = config.training.steps
+    folder = RunFolder(config.out)
+    gathered = gather(config.data, config.classes)
+    segmenter = Segmenter(config, gathered)
+    state = folder.claim(config)
+    if state == "finished":
+        return _result(folder, steps, resumed_at=steps)
+    torch.set_flush_denormal(True)  # denormal weights have been seen to slow CPUs down by ten times
+    keeper = RunKeeper(folder, config.training.val_every)
+    pictures = Pictures(config, gathered)
+    with _quiet_lightning():
+        trainer = _trainer(config, keeper)
+        try:
+            resume_from = folder.last if state == "unfinished" else None
+            trainer.fit(segmenter, datamodule=pictures, ckpt_path=resume_from, weights_only=True)
+            if gathered.held_out and keeper.rows[-1]["step"] < steps:  # the last steps, if fewer than 'val_every'
+                trainer.validate(segmenter, datamodule=pictures, verbose=False)
+        except (Interrupted, SystemExit):  # Lightning turns KeyboardInterrupt into SystemExit
+            raise KeyboardInterrupt from None
+    if trainer.is_global_zero:
+        write_report(folder.report, {"name": config.name, "steps": steps, "seconds": round(keeper.seconds, 1)})
+    return _result(folder, steps, resumed_at=keeper.first_step)
+
+
+def _trainer(config: TrainConfig, keeper: RunKeeper) -> L.Trainer:
+    training = config.training
+    return L.Trainer(
+        max_steps=training.steps, max_epochs=-1, accelerator="auto", devices=1,
+        precision="bf16-mixed" if uses_bf16(training.precision, best_device()) else "32-true",
+        gradient_clip_val=training.gradient_clip or None,
+        val_check_interval=min(training.val_every, training.steps), check_val_every_n_epoch=None,
+        num_sanity_val_steps=0, use_distributed_sampler=False, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False,
+        callbacks=[keeper, Teller(keeper, training.steps, config.name)], plugins=[WholeFileCheckpoints()],
+    )  # fmt: skip
+
+
+def _schedule(optimizer: torch.optim.Optimizer, settings: TrainingSettings) -> torch.optim.lr_scheduler.LRScheduler:
+    schedulers = torch.optim.lr_scheduler
+    if settings.schedule == "one_cycle":
+        return schedulers.OneCycleLR(
+            optimizer, settings.learning_rate, total_steps=settings.steps + 1, pct_start=ONE_CYCLE_RISE
+        )
+    if settings.schedule == "cosine":
+        return schedulers.CosineAnnealingLR(optimizer, T_max=settings.steps)
+    return schedulers.ConstantLR(optimizer, factor=1.0)
+
+
+def _result(folder: RunFolder, steps: int, resumed_at: int) -> FitResult:
+    history = read_history(folder.path)
+    last = {column: values[-1] for column, values in history.items()}
+    return FitResult(folder, steps, json.loads(folder.report.read_text())["seconds"], resumed_at, last)
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Without Lightning's advice on loggers, workers and devices, which are chosen here on purpose."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _on_gpu() -> bool:
+    return best_device().type == "cuda"

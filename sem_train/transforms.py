@@ -1,0 +1,98 @@
+"""What happens to an image between file and model: normalisation, resizing, augmentation."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from monai import transforms as mt
+from monai.data import set_track_meta
+
+from sem_train.config import AugmentSettings
+
+PERCENTILES = (0.5, 99.5)
+FLAT = 1e-6  # an image whose levels differ by less holds nothing to normalise by
+
+
+def normalise(image: np.ndarray, how: str) -> np.ndarray:
+    """Grey levels as float32, about -1 to 1, by the whole image's own levels.
+
+    `image` is (H, W) uint8, uint16 or float (then as it is). `percentile`: 0.5 % and 99.5 % go to -1 and 1;
+    `standard`: mean 0 and standard deviation 1; `none`: full scale goes to -1 and 1. A flat image becomes 0.
+    """
+    full_scale = np.iinfo(image.dtype).max if np.issubdtype(image.dtype, np.integer) else 1
+    x = image.astype(np.float32) / full_scale
+    if how == "percentile":
+        low, high = np.percentile(x, PERCENTILES)
+        centre, half = (low + high) / 2, (high - low) / 2
+    elif how == "standard":
+        centre, half = x.mean(dtype=np.float64), x.std(dtype=np.float64)
+    else:
+        centre, half = 0.5, 0.5
+    return ((x - centre) / half if half > FLAT else np.zeros_like(x)).astype(np.float32)
+
+
+def scaled_shape(shape: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Height and width after resizing by `scale`."""
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def resize_image(image: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """(C, H, W) float to (C, *shape), bilinear, low-passed when shrunk."""
+    if tuple(image.shape[-2:]) == shape:
+        return image
+    shrinks = shape[0] < image.shape[-2]
+    return F.interpolate(image[None], size=shape, mode="bilinear", antialias=shrinks)[0]
+
+
+def resize_labels(labels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """(H, W) class ids to `shape`, each from the nearest pixel."""
+    if tuple(labels.shape) == shape:
+        return labels
+    return F.interpolate(labels[None, None].float(), size=shape, mode="nearest-exact")[0, 0].to(labels.dtype)
+
+
+class Augmentation:
+    """Random flips, affine changes and grey-level changes of a crop and its labels, seeded call by call."""
+
+    PROBABILITY = 0.5  # with which each grey-level change happens
+
+    def __init__(self, settings: AugmentSettings):
+        self.compose = mt.Compose(_spatial(settings) + _grey(settings, self.PROBABILITY))
+
+    def __call__(self, image: torch.Tensor, labels: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Change (1, H, W) float32 image and (H, W) uint8 labels; the same seed gives the same change."""
+        set_track_meta(False)  # MONAI's bookkeeping of affine matrices doubles the time of a crop
+        self.compose.set_random_state(seed=seed)
+        changed = self.compose({"image": image, "labels": labels[None]})
+        return changed["image"].contiguous(), changed["labels"][0].to(torch.uint8)
+
+
+def _spatial(settings: AugmentSettings) -> list[mt.Transform]:
+    both = ["image", "labels"]
+    changes: list[mt.Transform] = []
+    if settings.flip in ("vertical", "both"):
+        changes.append(mt.RandFlipd(both, prob=0.5, spatial_axis=0))
+    if settings.flip in ("horizontal", "both"):
+        changes.append(mt.RandFlipd(both, prob=0.5, spatial_axis=1))
+    if settings.rotate_degrees or settings.zoom:
+        changes.append(
+            mt.RandAffined(
+                both, prob=1.0, rotate_range=np.deg2rad(settings.rotate_degrees), scale_range=(settings.zoom,) * 2,
+                mode=["bilinear", "nearest"], padding_mode="reflection",
+            )  # fmt: skip
+        )
+    return changes
+
+
+def _grey(settings: AugmentSettings, p: float) -> list[mt.Transform]:
+    changes: list[mt.Transform] = []
+    if settings.contrast:
+        gamma = (1 - settings.contrast, 1 + settings.contrast)
+        changes.append(mt.RandAdjustContrastd("image", prob=p, gamma=gamma))
+    if settings.brightness:
+        changes.append(mt.RandShiftIntensityd("image", prob=p, offsets=settings.brightness))
+    if settings.blur_px:
+        sd = (0.0, settings.blur_px)
+        changes.append(mt.RandGaussianSmoothd("image", prob=p, sigma_x=sd, sigma_y=sd))
+    if settings.noise:
+        changes.append(mt.RandGaussianNoised("image", prob=p, std=settings.noise))
+    return changes
