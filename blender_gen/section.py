@@ -51,12 +51,13 @@ def cut(specimen: Specimen) -> Section:
 
 def sectioned_solids(specimen: Specimen) -> list[tuple[int, Triangles]]:
     """The layers below the section plane with all voids taken out: (phase, mesh), for rendering the relief."""
-    voids = [to_manifold(b.mesh) for b in specimen.bodies if specimen.materials[b.phase] == VOID]
-    emptied = Manifold.batch_boolean(voids, OpType.Add) if voids else Manifold()
     solids = []
+    voids = [(b.mesh[0], to_manifold(b.mesh)) for b in specimen.bodies if specimen.materials[b.phase] == VOID]
     for stratum in specimen.strata:
+        low, high = stratum.inner_um.min(), stratum.outer_um.max()
+        near = [solid for points, solid in voids if points[:, 1].min() < high and points[:, 1].max() > low]
         layer = to_manifold(sheet(specimen.x_um, specimen.z_um, stratum.inner_um, stratum.outer_um))
-        solids.append((stratum.phase, to_mesh(layer - emptied)))
+        solids.append((stratum.phase, to_mesh(Manifold.batch_boolean([layer, *near], OpType.Subtract))))
     return solids
 
 

@@ -117,7 +117,7 @@ def _shape(
     if kind == "angular":
         return angular(rng, axes, rotation, corners=int(rng.integers(8, 16)))
     radius_px = axes.max() / pixel_um
-    subdivisions = 2 if radius_px < 10 else 3 if radius_px < 60 else 4
+    subdivisions = 1 if radius_px < 3 else 2 if radius_px < 25 else 3 if radius_px < 80 else 4
     main = blob(rng, axes, rotation, irregularity, subdivisions)
     lobes = int(rng.integers(0, 3)) if kind == "irregular" and radius_px > 5 else 0
     if not lobes:

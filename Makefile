@@ -1,0 +1,41 @@
+# make demo   set up, render 48 coatings, train, measure, write demo/report.html
+# make test   set up, run the tests
+# make check  lint and types
+
+PYTHON ?= python3.11
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+# The demo's size; a test makes it small.
+DEMO  ?= demo
+COUNT ?= 48
+FIT   ?=
+
+.PHONY: setup demo test check bench clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml scripts/setup.sh
+	@rm -f $@
+	sh scripts/setup.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/render-farm run configs/recipes/slurry_coating.yaml --count $(COUNT) --seed 0 --out $(DEMO)/dataset
+	$(BIN)/sem-train fit configs/train/slurry_unet.yaml out=$(DEMO)/run data.synthetic.0.path=$(DEMO)/dataset $(FIT)
+	$(BIN)/sem-train evaluate $(DEMO)/run --data $(DEMO)/dataset --report $(DEMO)/report.html
+	@echo "open $(DEMO)/report.html"
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.rendering
+
+clean:
+	rm -rf demo build *.egg-info
