@@ -126,18 +126,21 @@ _RANK = {"extra_forbidden": 0, "value_error": 0, "greater_than": 0, "greater_tha
 
 
 def _where(location: tuple[int | str, ...]) -> str:
+    """The place in the file as a person writes it: layers[1].thickness_um."""
+    *parents, last = location or ("file",)
     text = ""
-    for part in location:
+    for part in [*(p for p in parents if not _is_union_tag(p)), last]:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif (part.isidentifier() and part[0].islower()) or part[0].isdigit() or not _is_union_tag(part):
-            text += f".{part}" if text else part
-    return text or "file"
+        else:
+            name = part if part.isprintable() and part else repr(part)
+            text += f".{name}" if text else name
+    return text
 
 
-def _is_union_tag(part: str) -> bool:
-    """Pydantic puts the tried alternative ('function-after[...]', 'Uniform') in the location."""
-    return "[" in part or part[0].isupper()
+def _is_union_tag(part: int | str) -> bool:
+    """Pydantic puts the alternative of a union that it tried in the location: 'function-after[...]', 'Uniform'."""
+    return isinstance(part, str) and ("[" in part or part[:1].isupper())
 
 
 def _known_keys(model: type[Settings]) -> list[str]:
