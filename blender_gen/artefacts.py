@@ -52,7 +52,7 @@ def after_noise(signal: np.ndarray, settings: ArtefactSettings, rng: np.random.G
     return signal * (1 + rng.normal(scale=settings.banding, size=(signal.shape[0], 1)))
 
 
-def _scratches(shape: tuple[int, int], settings: ArtefactSettings, rng: np.random.Generator) -> np.ndarray:
+def _scratches(shape: tuple[int, ...], settings: ArtefactSettings, rng: np.random.Generator) -> np.ndarray:
     """Polishing scratches: straight, about as wide as a pixel or two, dark with a bright lip or the reverse."""
     total = np.zeros(shape)
     rows, columns = np.mgrid[: shape[0], : shape[1]]
@@ -80,7 +80,7 @@ def _glow(resin: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (1 - np.exp(-distance_transform_edt(mask) / length)) * unevenness
 
 
-def _slow_surface(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+def _slow_surface(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """A random second-order polynomial over the frame, zero mean, maximum deviation 1."""
     y, x = np.linspace(-1, 1, shape[0])[:, None], np.linspace(-1, 1, shape[1])[None, :]
     a = rng.normal(size=5)

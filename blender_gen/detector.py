@@ -133,7 +133,7 @@ def tilt_factor(cosine: np.ndarray, mean_z: np.ndarray) -> np.ndarray:
 
 def relative_energy(material: Material, conditions: Conditions) -> float:
     """Mean signal of one backscattered electron in a solid-state detector, 1 for an electron of beam energy."""
-    mean_kev = np.interp(material.mean_atomic_number, *MEAN_ENERGY) * conditions.beam_kev
+    mean_kev = float(np.interp(material.mean_atomic_number, *MEAN_ENERGY)) * conditions.beam_kev
     above = max(mean_kev - conditions.threshold_kev, 0.05 * conditions.beam_kev)
     return float(above / (conditions.beam_kev - conditions.threshold_kev))
 
@@ -209,7 +209,7 @@ def _mean_range_um(wall: np.ndarray, phase_materials: tuple[str, ...], beam_kev:
     ]
     if not pairs:
         return materials()[RESIN].range_um(beam_kev)
-    return float(np.average([r for r, _ in pairs], weights=[c for _, c in pairs]))
+    return float(np.average([r for r, _ in pairs], weights=[int(c) for _, c in pairs]))
 
 
 def _chosen(instance: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:

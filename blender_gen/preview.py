@@ -12,6 +12,7 @@ from blender_gen.sample import Sample
 from semforge.errors import InputError
 from semforge.files import whole_file
 
+PALETTES = (("tab10", 10), ("Set2", 8), ("Pastel1", 9))  # qualitative, by name and length
 SUFFIXES = (".png", ".pdf", ".svg", ".jpg")
 
 
@@ -29,7 +30,7 @@ def draw_preview(samples: list[Sample], phase_names: tuple[str, ...], out: Path)
     height, width = samples[0].phase.shape
     figure = Figure(figsize=(5 * columns + 1.6, 5 * len(samples) * height / width), dpi=150, layout="constrained")
     axes = figure.subplots(len(samples), columns, squeeze=False)
-    colours = np.concatenate([matplotlib.colormaps[name].colors for name in ("tab10", "Set2", "Pastel1")])
+    colours = np.concatenate([matplotlib.colormaps[name](range(n)) for name, n in PALETTES])
     colours = colours[np.arange(len(phase_names)) % len(colours)]
     for row, sample in zip(axes, samples, strict=True):
         for axis, image in zip(row, sample.image, strict=False):

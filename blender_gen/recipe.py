@@ -143,6 +143,13 @@ class BackscatterDetector(Settings):
     boundary_contrast: Fraction = Field({"uniform": {"low": 0.0, "high": 0.4}}, validate_default=True)
     read_noise: NotNegative = Field(0.002, validate_default=True)  # of full scale
 
+    @model_validator(mode="after")
+    def _beam_over_threshold(self) -> "BackscatterDetector":
+        least, most = self.beam_kev.support()[0], self.threshold_kev.support()[1]
+        if least < 2 * most:
+            raise ValueError(f"beam_kev can be {least:g} and threshold_kev {most:g}; the beam needs at least twice that")
+        return self
+
 
 class Greys(Settings):
     """How counts become grey levels, as an operator sets brightness and contrast."""

@@ -42,9 +42,9 @@ class ClassMap(Settings):
         for what, items in (
             ("class name", [c.name for c in self.classes]),
             ("phase", [p for c in self.classes for p in c.phases]),
-            ("label value", [v for c in self.classes for v in c.values]),
+            ("label value", [str(v) for c in self.classes for v in c.values]),
         ):
-            twice = sorted({str(i) for i in items if items.count(i) > 1})
+            twice = sorted({i for i in items if items.count(i) > 1})
             if twice:
                 raise ValueError(f"{what} {', '.join(twice)} is given twice")
         layers = {c.name for c in self.classes if c.role == "layer"}
