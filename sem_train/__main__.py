@@ -22,7 +22,7 @@ def fit(config: Annotated[Path, typer.Argument(help="Training settings, YAML.")]
     from semforge.settings import load_settings
 
     result = train(load_settings(config, TrainConfig, overrides or ()))
-    console.print(result.summary(), highlight=False)
+    console.print(result.summary(), highlight=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: sem-train predict runs/slurry_unet micrographs/*.tif --out predictions")
@@ -48,6 +48,35 @@ def compare(
     from semforge.settings import load_settings
 
     run_experiment(load_settings(config, ExperimentConfig, overrides or ()), console)
+
+
+@app.command(epilog="Example: sem-train evaluate runs/slurry_unet --data data/slurry --report report.html")
+def evaluate(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder that 'fit' wrote.")],
+    data: Annotated[Path, typer.Option(help="dataset.h5, its folder, or a folder with images and masks or labels.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print all numbers as JSON.")] = False,
+    report: Annotated[Path | None, typer.Option(help="HTML page to write, complete in itself.")] = None,
+    include_trained: Annotated[
+        bool, typer.Option("--include-trained", help="Also use images that the run was trained on.")
+    ] = False,
+) -> None:
+    """Test a run on labelled images: overlap of classes, and measured thickness and porosity against the truth."""
+    from sem_train.evaluation import evaluate as test
+    from sem_train.measure.table import refuse_bad_target
+    from sem_train.report import write_report
+    from sem_train.summary import summary
+
+    if report is not None:
+        refuse_bad_target(report, ".html")
+    result = test(run_folder, data, include_trained, examples=4 if report is not None else 0)
+    if report is not None:
+        write_report(report, result)
+    if as_json:
+        print(result.to_json())
+    else:
+        console.print(summary(result))
+        if report is not None:
+            console.print(f"→ {report}", highlight=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: sem-train measure predictions/*_labels.png --pixel-size-um 0.12 --out table.csv")

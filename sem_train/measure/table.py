@@ -72,13 +72,21 @@ def terminal_tables(results: dict[str, FieldMeasurement]) -> Group:
 
 def _terminal_table(image: str, field: FieldMeasurement) -> Table:
     unit = {"um": "µm", "px": "px"}[field.unit]
-    table = Table(title=f"{image}, lengths in {unit}", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table = Table(
+        title=f"{image}, lengths in {unit}",
+        title_justify="left",
+        title_style="bold",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+    )
     table.add_column("class", no_wrap=True)
     for heading in ("thickness", "sd", "coverage", "% of host", "count", "mean ECD"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("note")
-    for cells in _summary(field, unit):
+    notes = []
+    for *cells, note in _summary(field, unit):
         table.add_row(*cells)
+        notes += [f"{cells[0]}: {note}"] if note else []
+    table.caption = "\n".join(notes)
     return table
 
 

@@ -1,0 +1,126 @@
+"""What a model is tested on: micrographs with true labels, from sample files or folders."""
+
+import csv
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blender_gen.sample import SampleFile
+from sem_train.classes import ClassMap
+from sem_train.config import UNLABELLED
+from sem_train.data.pictures import file_identity
+from sem_train.micrographs import image_files, read_label_map, read_micrograph
+from semforge.errors import InputError
+
+LABEL_FOLDERS = ("masks", "labels")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One micrograph to test on. `read()` gives the image (H, W) and true class ids (H, W) uint8."""
+
+    name: str
+    identity: str  # sample digest, or SHA-256 of the image file
+    specimen: str | None  # of a real image, where an index names it
+    pixel_size_um: float | None
+    truth: dict[str, Any] | None  # what the synthetic specimen is, from its geometry
+    read: Callable[[], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class TestData:
+    """All cases of a data set, and where they come from."""
+
+    path: Path
+    kind: str  # "synthetic" or "real"
+    cases: tuple[Case, ...]
+    about: dict[str, str]  # recipe hash, digest, ... by what a reader calls them
+
+
+def load_cases(path: Path, classes: ClassMap, unlabelled: Iterable[int] = ()) -> TestData:
+    """Find the cases at `path`: a sample file, or a folder with `dataset.h5`, or with `images` and `masks` or `labels`.
+
+    `unlabelled` are the grey values of real label images that do not count. Raises InputError if it is
+    none of these, if files are missing, or if the data has a phase or value that no class takes.
+    """
+    path = Path(path)
+    if path.is_dir() and (path / "images").is_dir():
+        return _real(path, classes, unlabelled)
+    if path.is_dir() and not (path / "dataset.h5").exists():
+        raise InputError(f"{path}: expected a folder with dataset.h5, or with images and {' or '.join(LABEL_FOLDERS)}")
+    return _synthetic(path / "dataset.h5" if path.is_dir() else path, classes)
+
+
+def _synthetic(path: Path, classes: ClassMap) -> TestData:
+    file = SampleFile(path)
+    try:
+        table = classes.lookup_phases(file.header.phase_names)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    cases = tuple(
+        Case(
+            name=_sample_name(file, position, k), identity=file.stored_digest(position), specimen=None,
+            pixel_size_um=float(file.pixel_size_um[position]), truth=file.truth(position),
+            read=partial(_read_sample, file, table, position, k),
+        )
+        for position in range(len(file)) for k in range(file.images_per_sample)
+    )  # fmt: skip
+    header = file.header
+    about = {"recipe hash": header.recipe_hash, "seed": str(header.seed), "data digest": file.digest,
+             **{f"rendered with {name}": version for name, version in header.versions.items()}}  # fmt: skip
+    return TestData(path, "synthetic", cases, about)
+
+
+def _sample_name(file: SampleFile, position: int, k: int) -> str:
+    return f"sample {file.index[position]}" + (f", image {k}" if file.images_per_sample > 1 else "")
+
+
+def _read_sample(file: SampleFile, table: np.ndarray, position: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    return file.image(position, k), table[file.phase(position)]
+
+
+def _real(path: Path, classes: ClassMap, unlabelled: Iterable[int]) -> TestData:
+    folder = next((path / name for name in LABEL_FOLDERS if (path / name).is_dir()), None)
+    if folder is None:
+        raise InputError(f"{path}: has images but no folder {' or '.join(LABEL_FOLDERS)} with their labels")
+    labels = {p.stem: p for p in image_files(folder)}
+    table = classes.lookup_values()
+    if (table < 0).all():
+        raise InputError(f"{path}: the run's classes take no grey values of label images; give them 'values' and train")
+    table[list(unlabelled)] = UNLABELLED
+    specimens = _specimens(path)
+    cases = []
+    for image in image_files(path / "images"):
+        if image.stem not in labels:
+            raise InputError(f"{image}: has no label map of the same name in {folder}")
+        cases.append(Case(
+            name=image.stem, identity=file_identity(image), specimen=specimens.get(image.stem),
+            pixel_size_um=read_micrograph(image).pixel_size_um, truth=None,
+            read=partial(_read_real, image, labels[image.stem], table),
+        ))  # fmt: skip
+    return TestData(path, "real", tuple(cases), {})
+
+
+def _specimens(path: Path) -> dict[str, str]:
+    """Specimen by image name, from an `index.csv` in the folder or beside it; empty where there is none."""
+    for index in (path / "index.csv", path.parent / "index.csv"):
+        if index.is_file():
+            with index.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            if rows and {"name", "specimen"} <= rows[0].keys():
+                return {row["name"]: row["specimen"] for row in rows}
+    return {}
+
+
+def _read_real(image_path: Path, label_path: Path, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    image, values = read_micrograph(image_path).image, read_label_map(label_path).labels
+    if image.shape != values.shape:
+        raise InputError(f"{label_path}: is {values.shape} pixels, its image {image.shape}, expected the same")
+    labels = table[values]
+    if (labels < 0).any():
+        raise InputError(f"{label_path}: has label value {values[labels < 0][0]} that no class takes; see 'values'")
+    return image, labels.astype(np.uint8)

@@ -1,0 +1,152 @@
+"""The page that is filed with an evaluation: one HTML file that opens anywhere, also without a network."""
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from sem_train.agreement import Agreement, Detection
+from sem_train.config import UNLABELLED
+from sem_train.evaluation import Evaluation, Example
+from sem_train.figures import parity_plots, training_curves
+from sem_train.overlays import COLOURS, overlay
+from sem_train.run_folder import read_history
+from semforge.errors import InputError
+from semforge.files import write_text
+
+PICTURE_PX = 640  # longest side of a picture in the page
+BAR_SHARE = 0.3  # a scale bar is at most this share of the picture's width
+
+
+@dataclass(frozen=True)
+class ScaleBar:
+    """A length to draw on a picture."""
+
+    length_um: float
+    share: float  # of the picture's width
+
+    @property
+    def label(self) -> str:
+        """E.g. "20 µm"."""
+        return f"{self.length_um:g} µm"
+
+
+@dataclass(frozen=True)
+class ContactRow:
+    """One example as the page shows it; pictures are data URIs."""
+
+    case: str
+    mean_dice: float
+    micrograph: str
+    true: str
+    predicted: str
+    bar: ScaleBar | None
+
+
+def write_report(path: Path, evaluation: Evaluation) -> None:
+    """Write the page of an evaluation, whole or not at all."""
+    write_text(path, render_report(evaluation))
+
+
+def render_report(evaluation: Evaluation) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("sem_train"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"num": number, "signed": lambda x, digits=2: number(x, digits, sign=True)}
+    try:
+        history = read_history(evaluation.run)
+    except InputError:  # a run copied without its history still has its model
+        history = {}
+    classes = evaluation.model.classes
+    return environment.get_template("report.html.j2").render(
+        e=evaluation,
+        today=date.today().isoformat(),
+        verdicts=verdicts(evaluation),
+        contacts=[_contact(x, evaluation) for x in evaluation.examples],
+        legend=[
+            (c.name, _css_colour(COLOURS[i % len(COLOURS)]))
+            for i, c in enumerate(classes.classes)
+            if c.role not in ("background", "outside")
+        ],
+        curves=Markup(training_curves(history)),
+        parity=Markup(parity_plots(evaluation.agreements)),
+        layers=[d for d in evaluation.detections if d.what == "layer"],
+        lines=[d for d in evaluation.detections if d.what == "line"],
+    )
+
+
+def verdicts(e: Evaluation) -> list[str]:
+    """The result in sentences, most wanted first."""
+    said = [f"Over {_count(len(e.images), 'image')} the mean Dice coefficient of the classes is "
+            f"{number(e.mean_dice, 3)}, the mean intersection over union {number(e.mean_iou, 3)}."]  # fmt: skip
+    said += [_agreement_sentence(a) for a in e.agreements if a.pairs]
+    said += [_detection_sentence(d) for d in e.detections]
+    return [sentence[0].upper() + sentence[1:] for sentence in said]
+
+
+def number(value: float, digits: int = 2, sign: bool = False) -> str:
+    """A number as a page shows it: real minus sign, a dash for what is unknown."""
+    if not math.isfinite(value):
+        return "–"
+    text = f"{value:{'+' if sign else ''}.{digits}f}"
+    return text.lstrip("+-") if float(text) == 0 else text.replace("-", "−")
+
+
+def scale_bar(width_px: int, pixel_size_um: float) -> ScaleBar:
+    """The longest bar of 1, 2 or 5 times a power of ten µm within `BAR_SHARE` of an image's width."""
+    longest = BAR_SHARE * width_px * pixel_size_um
+    power = 10 ** math.floor(math.log10(longest))
+    length = max(m * power for m in (1, 2, 5) if m * power <= longest)
+    return ScaleBar(length, length / (width_px * pixel_size_um))
+
+
+def _agreement_sentence(a: Agreement) -> str:
+    error, bias = number(a.mean_absolute_error), number(a.bias, sign=True)
+    if a.quantity == "thickness":
+        relative = number(a.relative_percent(a.mean_absolute_error), 1)
+        return f"{a.name} thickness: mean error {error} µm ({relative} %), bias {bias} µm, n = {len(a.pairs)}."
+    return f"{a.name} area in {a.host}: mean error {error} percentage points, bias {bias}, n = {len(a.pairs)}."
+
+
+def _detection_sentence(d: Detection) -> str:
+    there, missing = d.true_positive + d.false_negative, d.false_positive + d.true_negative
+    what = f"{d.name} layer" if d.what == "layer" else f"{d.name} line"
+    found = f"found in {d.true_positive} of {there} that have one" if there else "none of the images has one"
+    false = f"reported in {d.false_positive} of {missing} that have none" if missing else "all images have one"
+    return f"{what}: {found}; {false}."
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def _contact(example: Example, e: Evaluation) -> ContactRow:
+    classes = e.model.classes
+    height, width = example.image.shape
+    plain = np.full((height, width), UNLABELLED, dtype=np.uint8)  # no class, no tint
+    pictures = [overlay(example.image, labels, classes) for labels in (plain, example.true, example.predicted)]
+    bar = scale_bar(width, example.pixel_size_um) if example.pixel_size_um else None
+    return ContactRow(example.case, example.mean_dice, *(_data_uri(p) for p in pictures), bar)
+
+
+def _data_uri(picture: np.ndarray) -> str:
+    """JPEG of (H, W, 3) uint8, at most `PICTURE_PX` on its longest side."""
+    image = Image.fromarray(picture)
+    image.thumbnail((PICTURE_PX, PICTURE_PX), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=90, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _css_colour(colour: Sequence[float]) -> str:
+    return "rgb({:.0f}, {:.0f}, {:.0f})".format(*colour)
