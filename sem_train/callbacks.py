@@ -3,6 +3,8 @@
 import math
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -12,9 +14,9 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sem_train.run_folder import RunFolder, write_history
 from semforge.cli import errors
 from semforge.files import whole_file
-from sem_train.run_folder import RunFolder, write_history
 
 
 class Interrupted(Exception):
@@ -32,19 +34,31 @@ class WholeFileCheckpoints(TorchCheckpointIO):
 class RunKeeper(Callback):
     """Keeps history and checkpoints of a run; both continue exactly where a resumed run left off.
 
-    Saves after each validation (or every `save_every` steps where nothing is validated), and at the end of the step in
-    which Ctrl-C was pressed. A second Ctrl-C stops at once.
+    Validation comes every `save_every` steps, and a checkpoint with it; where nothing is held out, the checkpoint
+    comes alone. Ctrl-C saves at the end of the step in which it was pressed. A second Ctrl-C stops at once.
     """
 
-    def __init__(self, folder: RunFolder, save_every: int):
-        self.folder, self.save_every = folder, save_every
+    def __init__(self, folder: RunFolder, save_every: int, validates: bool):
+        self.folder, self.save_every, self.validates = folder, save_every, validates
         self.rows: list[dict[str, float]] = []
         self.seconds = 0.0
         self.first_step = 0  # where this call began
         self._losses: list[torch.Tensor] = []
         self._started = 0.0
         self._interrupted = False
-        self._previous_handler: Any = None
+
+    @contextmanager
+    def catching_interrupts(self) -> Iterator[None]:
+        """Within, Ctrl-C ends the run by `Interrupted` after the step and its checkpoint."""
+        previous = signal.getsignal(signal.SIGINT)
+        if previous is not signal.default_int_handler:  # not ours to take: another thread or program listens
+            yield
+            return
+        signal.signal(signal.SIGINT, self._on_interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows, "seconds": self._elapsed(), "losses": [float(x) for x in self._losses]}
@@ -55,27 +69,23 @@ class RunKeeper(Callback):
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._started = time.monotonic()
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # fails outside the main thread otherwise
-            self._previous_handler = signal.signal(signal.SIGINT, self._on_interrupt)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if stage == "fit":
             self.seconds, self._started = self._elapsed(), 0.0
-            if self._previous_handler is not None:
-                signal.signal(signal.SIGINT, self._previous_handler)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.first_step = trainer.global_step
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any) -> None:
         self._losses.append(outputs["loss"].detach())
-        validates = bool(trainer.num_val_batches)
-        if not validates and (trainer.global_step % self.save_every == 0 or trainer.global_step == trainer.max_steps):
+        due = trainer.global_step % self.save_every == 0
+        if due and self.validates:
+            return  # the validation that follows records and saves
+        if not self.validates and (due or trainer.global_step == trainer.max_steps):
             self._record(trainer, {})
             trainer.save_checkpoint(self.folder.last)
-        if self._interrupted:
-            trainer.save_checkpoint(self.folder.last)
-            raise Interrupted
+        self._stop_if_interrupted(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         best_before = max((row["mean_dice"] for row in self.rows), default=-math.inf)
@@ -83,6 +93,12 @@ class RunKeeper(Callback):
         trainer.save_checkpoint(self.folder.last)
         if pl_module.scores["mean_dice"] > best_before or not self.folder.best.exists():
             trainer.save_checkpoint(self.folder.best, weights_only=True)
+        self._stop_if_interrupted(trainer)
+
+    def _stop_if_interrupted(self, trainer: L.Trainer) -> None:
+        if self._interrupted:
+            trainer.save_checkpoint(self.folder.last)
+            raise Interrupted
 
     def _record(self, trainer: L.Trainer, scores: dict[str, float]) -> None:
         train_loss = float(torch.stack([x.cpu() for x in self._losses]).mean()) if self._losses else math.nan

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
-from semforge.settings import Settings
 from sem_train.classes import ClassMap
+from semforge.settings import Settings
 
 UNLABELLED = 255  # class id of pixels that count neither in training nor in scores
 PATCH_PX = 32  # encoders halve five times, so crops are multiples of this

@@ -8,8 +8,6 @@ import torch
 from monai.inferers import SlidingWindowInferer
 from torch import nn
 
-from semforge.errors import InputError
-from semforge.files import existing_file
 from sem_train.classes import ClassMap
 from sem_train.config import PATCH_PX, Plan
 from sem_train.data.pictures import file_identity
@@ -19,6 +17,8 @@ from sem_train.models import build_model
 from sem_train.overlays import write_overlay
 from sem_train.run_folder import RunFolder
 from sem_train.transforms import normalise, resize_image, scaled_shape
+from semforge.errors import InputError
+from semforge.files import existing_file
 
 CHECKPOINT_KEY = "semforge"
 OVERLAP = 0.25

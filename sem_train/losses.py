@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from semforge.errors import InputError
 from sem_train.classes import ClassMap
 from sem_train.config import UNLABELLED, LossSettings
+from semforge.errors import InputError
 
 
 class SoftDiceLoss(nn.Module):

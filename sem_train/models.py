@@ -7,9 +7,9 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import nn
 
+from sem_train.config import ModelSettings
 from semforge.errors import InputError
 from semforge.files import existing_file
-from sem_train.config import ModelSettings
 
 
 def build_model(settings: ModelSettings, n_classes: int, seed: int, load_weights: bool = True) -> nn.Module:

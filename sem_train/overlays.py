@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from semforge.files import whole_file
 from sem_train.classes import ClassMap
 from sem_train.config import UNLABELLED
 from sem_train.transforms import normalise
+from semforge.files import whole_file
 
 # Okabe and Ito's colours, told apart also by colour-blind readers
 COLOURS = np.array(

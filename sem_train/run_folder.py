@@ -19,10 +19,10 @@ from typing import Any, Literal
 
 import yaml
 
+from sem_train.config import TrainConfig
 from semforge.errors import InputError
 from semforge.files import existing_file, write_text
 from semforge.settings import load_settings
-from sem_train.config import TrainConfig
 
 State = Literal["new", "unfinished", "finished"]
 
@@ -58,8 +58,8 @@ class RunFolder:
         """What `fit` writes when it is done."""
         return self.path / "run.json"
 
-    def claim(self, config: TrainConfig) -> State:
-        """Make the folder that of `config`, and say how far its run is.
+    def state(self, config: TrainConfig) -> State:
+        """How far the run of `config` in this folder is.
 
         Raises InputError if the folder holds a run of other settings, or files that are no run.
         """
@@ -68,14 +68,17 @@ class RunFolder:
         if not self.config.exists():
             if self.path.is_dir() and any(self.path.iterdir()):
                 raise InputError(f"{self.path}: holds files but no run, expected an empty or new folder; change 'out'")
-            write_text(self.config, yaml.safe_dump(_stored(config), sort_keys=False))
             return "new"
+        if not self.last.exists():
+            return "new"  # stopped before its first checkpoint: nothing is lost
         changed = _difference(_stored(load_settings(self.config, TrainConfig)), _stored(config))
         if changed:
             raise InputError(f"{self.path}: holds a run of other settings ({changed}); change 'out' or remove it")
-        if self.report.exists():
-            return "finished"
-        return "unfinished" if self.last.exists() else "new"
+        return "finished" if self.report.exists() else "unfinished"
+
+    def claim(self, config: TrainConfig) -> None:
+        """Make the folder that of `config`."""
+        write_text(self.config, yaml.safe_dump(_stored(config), sort_keys=False))
 
 
 def read_history(run: Path) -> dict[str, list[float]]:

@@ -134,25 +134,27 @@ def fit(config: TrainConfig) -> FitResult:
     """
     steps = config.training.steps
     folder = RunFolder(config.out)
-    gathered = gather(config.data, config.classes)
-    segmenter = Segmenter(config, gathered)
-    state = folder.claim(config)
+    state = folder.state(config)
     if state == "finished":
         return _result(folder, steps, resumed_at=steps)
+    gathered = gather(config.data, config.classes)
+    segmenter = Segmenter(config, gathered)
+    folder.claim(config)
     torch.set_flush_denormal(True)  # denormal weights have been seen to slow CPUs down by ten times
-    keeper = RunKeeper(folder, config.training.val_every)
+    keeper = RunKeeper(folder, min(config.training.val_every, steps), validates=bool(gathered.held_out))
     pictures = Pictures(config, gathered)
-    with _quiet_lightning():
+    with _quiet_lightning(), keeper.catching_interrupts():
         trainer = _trainer(config, keeper)
         try:
             resume_from = folder.last if state == "unfinished" else None
             trainer.fit(segmenter, datamodule=pictures, ckpt_path=resume_from, weights_only=True)
-            if gathered.held_out and keeper.rows[-1]["step"] < steps:  # the last steps, if fewer than 'val_every'
+            if not keeper.rows or keeper.rows[-1]["step"] < steps:  # the last steps, if fewer than 'val_every'
                 trainer.validate(segmenter, datamodule=pictures, verbose=False)
         except (Interrupted, SystemExit):  # Lightning turns KeyboardInterrupt into SystemExit
             raise KeyboardInterrupt from None
-    if trainer.is_global_zero:
-        write_report(folder.report, {"name": config.name, "steps": steps, "seconds": round(keeper.seconds, 1)})
+        if trainer.is_global_zero:
+            write_report(folder.report, {"name": config.name, "steps": steps, "seconds": round(keeper.seconds, 1)})
+        trainer.save_checkpoint(folder.last, weights_only=True)  # a finished run needs no optimiser state
     return _result(folder, steps, resumed_at=keeper.first_step)
 
 
@@ -162,7 +164,7 @@ def _trainer(config: TrainConfig, keeper: RunKeeper) -> L.Trainer:
         max_steps=training.steps, max_epochs=-1, accelerator="auto", devices=1,
         precision="bf16-mixed" if uses_bf16(training.precision, best_device()) else "32-true",
         gradient_clip_val=training.gradient_clip or None,
-        val_check_interval=min(training.val_every, training.steps), check_val_every_n_epoch=None,
+        val_check_interval=keeper.save_every, check_val_every_n_epoch=None,
         num_sanity_val_steps=0, use_distributed_sampler=False, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False,
         callbacks=[keeper, Teller(keeper, training.steps, config.name)], plugins=[WholeFileCheckpoints()],

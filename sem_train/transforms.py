@@ -74,11 +74,11 @@ def _spatial(settings: AugmentSettings) -> list[mt.Transform]:
     if settings.flip in ("horizontal", "both"):
         changes.append(mt.RandFlipd(both, prob=0.5, spatial_axis=1))
     if settings.rotate_degrees or settings.zoom:
+        angle, zoom, modes = np.deg2rad(settings.rotate_degrees), (settings.zoom,) * 2, ["bilinear", "nearest"]
         changes.append(
             mt.RandAffined(
-                both, prob=1.0, rotate_range=np.deg2rad(settings.rotate_degrees), scale_range=(settings.zoom,) * 2,
-                mode=["bilinear", "nearest"], padding_mode="reflection",
-            )  # fmt: skip
+                both, prob=1.0, rotate_range=angle, scale_range=zoom, mode=modes, padding_mode="reflection"
+            )
         )
     return changes
 

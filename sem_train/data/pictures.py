@@ -12,11 +12,11 @@ from typing import Literal
 import numpy as np
 
 from blender_gen.sample import SampleFile
-from semforge.errors import InputError
-from semforge.files import existing_file
 from sem_train.classes import ClassMap
 from sem_train.config import UNLABELLED, RealData, SyntheticData
 from sem_train.micrographs import read_label_map, read_micrograph
+from semforge.errors import InputError
+from semforge.files import existing_file
 
 Read = Callable[[], tuple[np.ndarray, np.ndarray]]
 
@@ -129,9 +129,11 @@ def _real_picture(data: RealData, root: Path, row: dict[str, str], table: np.nda
     try:
         image, label = (root / pattern.format_map(row) for pattern in (data.images, data.labels))
     except KeyError as error:
-        raise InputError(f"{root / str(data.index)}: has no column {error}, expected one of {', '.join(row)}") from error
+        known = ", ".join(row)
+        raise InputError(f"{root / str(data.index)}: has no column {error}, expected one of {known}") from error
     existing_file(label, f"the labels of {image.name}")
-    return Picture(image.stem, file_identity(image), row[data.specimen], "real", partial(_read_real, image, label, table))
+    read = partial(_read_real, image, label, table)
+    return Picture(image.stem, file_identity(image), row[data.specimen], "real", read)
 
 
 def _read_real(image_path: Path, label_path: Path, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from semforge.errors import InputError
 from sem_train.data.pictures import Picture
+from semforge.errors import InputError
 
 
 @dataclass(frozen=True)
