@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -15,7 +16,7 @@ from sem_train.agreement import Agreement
 # Okabe and Ito's blue, vermilion and green, told apart also by colour-blind readers
 BLUE, VERMILION, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8a8a"
 WIDTH_IN = 7.2  # the text width of an A4 page
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif", "font.sans-serif": ["Arial", "Liberation Sans", "DejaVu Sans"], "font.size": 8.5,
     "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7, "axes.titlesize": 9,
     "axes.titlelocation": "left", "axes.labelcolor": "#222222", "xtick.major.width": 0.7, "ytick.major.width": 0.7,

@@ -17,6 +17,8 @@ from sem_train.agreement import Agreement, Detection
 from sem_train.config import UNLABELLED
 from sem_train.evaluation import Evaluation, Example
 from sem_train.figures import parity_plots, training_curves
+from sem_train.measure.layers import PRESENT_COVERAGE, PRESENT_PX
+from sem_train.measure.line import LINE_SCORE
 from sem_train.overlays import COLOURS, overlay
 from sem_train.run_folder import read_history
 from semforge.errors import InputError
@@ -82,6 +84,7 @@ def render_report(evaluation: Evaluation) -> str:
         parity=Markup(parity_plots(evaluation.agreements)),
         layers=[d for d in evaluation.detections if d.what == "layer"],
         lines=[d for d in evaluation.detections if d.what == "line"],
+        rules={"coverage": PRESENT_COVERAGE, "pixels": PRESENT_PX, "score": LINE_SCORE},
     )
 
 
@@ -134,9 +137,11 @@ def _contact(example: Example, e: Evaluation) -> ContactRow:
     classes = e.model.classes
     height, width = example.image.shape
     plain = np.full((height, width), UNLABELLED, dtype=np.uint8)  # no class, no tint
-    pictures = [overlay(example.image, labels, classes) for labels in (plain, example.true, example.predicted)]
+    grey, true, predicted = (
+        _data_uri(overlay(example.image, labels, classes)) for labels in (plain, example.true, example.predicted)
+    )
     bar = scale_bar(width, example.pixel_size_um) if example.pixel_size_um else None
-    return ContactRow(example.case, example.mean_dice, *(_data_uri(p) for p in pictures), bar)
+    return ContactRow(example.case, example.mean_dice, grey, true, predicted, bar)
 
 
 def _data_uri(picture: np.ndarray) -> str:

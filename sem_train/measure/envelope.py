@@ -113,7 +113,7 @@ def _mask(labels: np.ndarray, classes: ClassMap, *roles: str) -> np.ndarray:
     return table[labels]
 
 
-def _window(cracks: np.ndarray, solid: np.ndarray) -> tuple[slice, slice]:
+def _window(cracks: np.ndarray, solid: np.ndarray) -> tuple[slice, ...]:
     """The part of the map around the cracks that surely has their nearest solid pixels."""
     margin = 64
     window = tuple(

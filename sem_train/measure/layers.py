@@ -207,7 +207,7 @@ def _crossing(
     return np.where(exists, distance[b] + share * STEP_PX, np.nan)
 
 
-def _in_frame(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _in_frame(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Whether points (..., 2) lie on the pixels of a map; pixel centres are whole numbers."""
     return ((points >= -0.5) & (points <= np.array(shape) - 0.5)).all(axis=-1)
 
