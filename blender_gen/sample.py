@@ -34,6 +34,7 @@ from semforge.errors import InputError
 from semforge.files import existing_file, whole_file
 
 SCHEMA = 1
+DATASET = "dataset.h5"
 ARRAYS = ("image", "phase", "instance")
 STRINGS = ("truth", "imaging", "digest")
 
@@ -122,13 +123,14 @@ def write_header(file: h5py.File, header: Header, digest: str) -> None:
 
 
 class SampleFile:
-    """Reader of a shard or a data set; opens lazily and once per process, so it can be pickled to workers.
+    """Reader of a shard, a data set, or the folder of one; opens lazily, once a process, so it can be pickled.
 
     Raises InputError if the file is missing, truncated, or not a semforge sample file.
     """
 
     def __init__(self, path: Path):
-        self.path = existing_file(path, "a shard or dataset.h5")
+        path = Path(path)
+        self.path = existing_file(path / DATASET if path.is_dir() else path, f"a shard or {DATASET}")
         self._file: h5py.File | None = None
         file = self._open()
         missing = [n for n in (*ARRAYS, *STRINGS, "index", "pixel_size_um") if n not in file]

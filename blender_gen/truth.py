@@ -39,7 +39,7 @@ def coating_truth(section: Section) -> dict[str, Any]:
             inclusions[names[phase]] = record
     return {
         "family": "coating",
-        "tilt_deg": specimen.view.tilt_deg,
+        "tilt_deg": -specimen.view.tilt_deg,  # of the layers in the picture, anticlockwise
         "layers": layers,
         "inclusions": inclusions,
         "cracks": cracks,

@@ -24,6 +24,7 @@ from typing import Any
 import yaml
 from pydantic import Field
 
+from blender_gen.sample import DATASET
 from render_farm.plan import Shard
 from semforge.errors import InputError
 from semforge.files import existing_file, remove_temporaries, write_text
@@ -66,7 +67,7 @@ class Folder:
 
     @property
     def dataset(self) -> Path:
-        return self.root / "dataset.h5"
+        return self.root / DATASET
 
     def shard_path(self, shard: Shard) -> Path:
         return self.shards / f"{shard.name}.h5"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from blender_gen.sample import SampleFile
+from blender_gen.sample import DATASET, SampleFile
 from sem_train.classes import ClassMap
 from sem_train.config import UNLABELLED
 from sem_train.data.pictures import file_identity
@@ -50,9 +50,9 @@ def load_cases(path: Path, classes: ClassMap, unlabelled: Iterable[int] = ()) ->
     path = Path(path)
     if path.is_dir() and (path / "images").is_dir():
         return _real(path, classes, unlabelled)
-    if path.is_dir() and not (path / "dataset.h5").exists():
-        raise InputError(f"{path}: expected a folder with dataset.h5, or with images and {' or '.join(LABEL_FOLDERS)}")
-    return _synthetic(path / "dataset.h5" if path.is_dir() else path, classes)
+    if path.is_dir() and not (path / DATASET).exists():
+        raise InputError(f"{path}: expected a folder with {DATASET}, or with images and {' or '.join(LABEL_FOLDERS)}")
+    return _synthetic(path, classes)
 
 
 def _synthetic(path: Path, classes: ClassMap) -> TestData:
