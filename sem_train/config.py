@@ -22,6 +22,7 @@ class SyntheticData(Settings):
     path: Path
     held_out: int = Field(0, ge=0)  # the last n samples are for validation and never trained on
     limit: PositiveInt | None = None  # use only the first n samples
+    scale: float | None = Field(None, gt=0, le=1)  # resized by this; left out: as all images
     made_by: str | None = None  # the command that makes the file, told to who lacks it
 
 
@@ -39,6 +40,7 @@ class RealData(Settings):
     specimen: str = "specimen"  # its column that says which images show one specimen
     unlabelled: tuple[int, ...] = ()  # grey values of labels that count neither in training nor in scores
     held_out: tuple[str, ...] = ()  # specimens for validation, never trained on
+    excluded: tuple[str, ...] = ()  # specimens kept out of the run altogether, for a test
 
 
 class DataSettings(Settings):
@@ -48,7 +50,7 @@ class DataSettings(Settings):
     real: tuple[RealData, ...] = ()
     real_fraction: Share | None = None  # share of real crops in a batch; left out: all of what there is, else half
     crop_px: int = Field(256, ge=PATCH_PX, multiple_of=PATCH_PX)
-    scale: float = Field(1.0, gt=0, le=1)  # images are resized by this before anything else
+    scale: float = Field(1.0, gt=0, le=1)  # images are resized by this, in training and in prediction
     normalisation: Literal["percentile", "standard", "none"] = "percentile"
 
     @model_validator(mode="after")
@@ -182,6 +184,11 @@ class ExperimentConfig(Settings):
     def _consistent(self) -> "ExperimentConfig":
         if self.baseline not in self.arms:
             raise ValueError(f"baseline {self.baseline!r} is not one of the arms {', '.join(self.arms)}")
-        if len(self.plan.data.real) != 1:
+        data = self.plan.data
+        if len(data.real) != 1:
             raise ValueError("plan.data.real needs exactly one real data set: its specimens are what is split")
+        if not data.synthetic and min(self.arms.values()) < 1:
+            raise ValueError("an arm has synthetic crops but plan.data.synthetic is empty")
+        if data.real[0].held_out or any(source.held_out for source in data.synthetic):
+            raise ValueError("plan.data holds data out, expected none: every arm is scored after its last step")
         return self

@@ -11,15 +11,14 @@ run.json        written at the end: steps, seconds, scores, versions, machine
 
 import csv
 import json
-import platform
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
 from sem_train.config import TrainConfig
+from sem_train.provenance import machine, versions
 from semforge.errors import InputError
 from semforge.files import existing_file, write_text
 from semforge.settings import load_settings
@@ -101,19 +100,6 @@ def write_history(path: Path, rows: list[dict[str, float]]) -> None:
 def write_report(path: Path, report: dict[str, Any]) -> None:
     """Write what is known of a finished run as JSON, with versions and machine."""
     write_text(path, json.dumps({**report, "versions": versions(), "machine": machine()}, indent=1) + "\n")
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    return {name: version(name) for name in ("semforge", "torch", "lightning", "monai", "segmentation-models-pytorch")}
-
-
-def machine() -> str:
-    """The machine in words."""
-    import torch
-
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
-    return f"{platform.system()} {platform.machine()}, {device}"
 
 
 def _stored(config: TrainConfig) -> dict[str, Any]:

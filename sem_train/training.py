@@ -16,7 +16,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from sem_train.callbacks import Interrupted, RunKeeper, Teller, WholeFileCheckpoints
 from sem_train.config import UNLABELLED, Plan, TrainConfig, TrainingSettings
 from sem_train.data import Crops, Gathered, MixedBatches, WholePictures, gather
-from sem_train.hardware import best_device, uses_bf16
+from sem_train.hardware import best_device, flush_denormals, uses_bf16
 from sem_train.inference import CHECKPOINT_KEY, window_probabilities
 from sem_train.losses import build_loss
 from sem_train.metrics import dice, iou, mean_over_present
@@ -132,6 +132,7 @@ def fit(config: TrainConfig) -> FitResult:
     Raises InputError before the first step if the data, the settings or the folder cannot be used, and
     KeyboardInterrupt after Ctrl-C, with a checkpoint to go on from.
     """
+    flush_denormals()
     steps = config.training.steps
     folder = RunFolder(config.out)
     state = folder.state(config)
@@ -140,7 +141,6 @@ def fit(config: TrainConfig) -> FitResult:
     gathered = gather(config.data, config.classes)
     segmenter = Segmenter(config, gathered)
     folder.claim(config)
-    torch.set_flush_denormal(True)  # denormal weights have been seen to slow CPUs down by ten times
     keeper = RunKeeper(folder, min(config.training.val_every, steps), validates=bool(gathered.held_out))
     pictures = Pictures(config, gathered)
     with _quiet_lightning(), keeper.catching_interrupts():

@@ -29,8 +29,9 @@ class WholePictures(Dataset[Pair]):
     def __getitem__(self, position: int) -> Pair:
         if position in self._cache:
             return self._cache[position]
-        image, labels = self.pictures[position].read()
-        shape = scaled_shape(image.shape, self.data.scale)
+        picture = self.pictures[position]
+        image, labels = picture.read()
+        shape = scaled_shape(image.shape, picture.scale or self.data.scale)
         pair = (
             resize_image(torch.from_numpy(normalise(image, self.data.normalisation))[None], shape),
             resize_labels(torch.from_numpy(labels), shape),

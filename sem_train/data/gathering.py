@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sem_train.classes import ClassMap
-from sem_train.config import DataSettings
+from sem_train.config import DataSettings, RealData
 from sem_train.data.pictures import Picture, real_pictures, synthetic_pictures
 from sem_train.data.splits import refuse_shared_specimens
 from semforge.errors import InputError
@@ -37,22 +37,17 @@ def gather(data: DataSettings, classes: ClassMap) -> Gathered:
     real: list[Picture] = []
     held_out: list[Picture] = []
     for source in data.synthetic:
-        train, validate = synthetic_pictures(source, classes)
-        synthetic += train
-        held_out += validate
+        if data.real_share < 1 or source.held_out:
+            train, validate = synthetic_pictures(source, classes)
+            synthetic += train if data.real_share < 1 else []
+            held_out += validate
     for folder in data.real:
-        pictures = real_pictures(folder, classes)
-        unknown = sorted(set(folder.held_out) - {p.specimen for p in pictures})
-        if unknown:
-            raise InputError(f"{folder.root}: has no specimen {unknown[0]!r} to hold out; see its index")
-        real += [p for p in pictures if p.specimen not in folder.held_out]
-        held_out += [p for p in pictures if p.specimen in folder.held_out]
-    if data.real_share == 0:
-        real = []
-    if data.real_share == 1:
-        synthetic = []
+        if data.real_share > 0 or folder.held_out:
+            train, validate = _split(folder, real_pictures(folder, classes))
+            real += train if data.real_share > 0 else []
+            held_out += validate
     if data.real_share > 0 and not real:
-        raise InputError("every real specimen is held out, none is left to train on; shorten 'held_out'")
+        raise InputError("every real specimen is held out or excluded, none is left to train on; shorten these lists")
     refuse_shared_specimens(synthetic + real, held_out)
     count_pixels(held_out, len(classes))
     share = np.zeros(len(classes))
@@ -61,6 +56,17 @@ def gather(data: DataSettings, classes: ClassMap) -> Gathered:
             counts = count_pixels(pictures, len(classes)).sum(axis=0)
             share += weight * counts / max(1, counts.sum())
     return Gathered(tuple(synthetic), tuple(real), tuple(held_out), share)
+
+
+def _split(folder: RealData, pictures: list[Picture]) -> tuple[list[Picture], list[Picture]]:
+    """Pictures to train on and held-out ones, without the excluded."""
+    both = set(folder.held_out) & set(folder.excluded)
+    unknown = (set(folder.held_out) | set(folder.excluded)) - {p.specimen for p in pictures}
+    if both or unknown:
+        problem = "is both held out and excluded" if both else "is held out or excluded, but no image is of it"
+        raise InputError(f"{folder.root}: specimen {sorted(both or unknown)[0]!r} {problem}")
+    train = [p for p in pictures if p.specimen not in (*folder.held_out, *folder.excluded)]
+    return train, [p for p in pictures if p.specimen in folder.held_out]
 
 
 def count_pixels(pictures: Sequence[Picture], n_classes: int) -> np.ndarray:

@@ -34,6 +34,7 @@ class Picture:
     specimen: str  # pictures of one specimen stay on one side of a split
     origin: Literal["synthetic", "real"]
     read: Read
+    scale: float | None = None  # of this picture, where it is not that of all
 
 
 def synthetic_pictures(data: SyntheticData, classes: ClassMap) -> tuple[list[Picture], list[Picture]]:
@@ -52,16 +53,18 @@ def synthetic_pictures(data: SyntheticData, classes: ClassMap) -> tuple[list[Pic
     if data.held_out >= n:
         raise InputError(f"{data.path}: {data.held_out} of {n} samples are held out, expected fewer; lower 'held_out'")
     pictures = [
-        [_synthetic_picture(file, table, position, k) for k in range(file.images_per_sample)] for position in range(n)
+        [_synthetic_picture(file, table, position, k, data.scale) for k in range(file.images_per_sample)]
+        for position in range(n)
     ]
     flat = lambda rows: [picture for row in rows for picture in row]
     return flat(pictures[: n - data.held_out]), flat(pictures[n - data.held_out :])
 
 
-def _synthetic_picture(file: SampleFile, table: np.ndarray, position: int, k: int) -> Picture:
+def _synthetic_picture(file: SampleFile, table: np.ndarray, position: int, k: int, scale: float | None) -> Picture:
     digest = file.stored_digest(position)
     name = f"{file.path}: sample {file.index[position]}, image {k}"
-    return Picture(name, digest, f"synthetic {digest}", "synthetic", partial(_read_sample, file, table, position, k))
+    read = partial(_read_sample, file, table, position, k)
+    return Picture(name, digest, f"synthetic {digest}", "synthetic", read, scale)
 
 
 def _read_sample(file: SampleFile, table: np.ndarray, position: int, k: int) -> tuple[np.ndarray, np.ndarray]:
