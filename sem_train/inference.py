@@ -93,15 +93,17 @@ def window_probabilities(network: nn.Module, image: torch.Tensor, window_px: int
 
 
 def load_run(run: Path) -> TrainedModel:
-    """The best model of a training run, or the last where nothing was held out to choose by.
+    """The model of a training run's folder with its last weights, or that of a checkpoint file.
 
+    The last weights, so that what was held out has had no say in them and can serve as a test;
+    name `RUN/best.ckpt` to get those that scored best on it.
     Raises InputError if there is no run, or none that has a checkpoint yet, or one that cannot be read.
     """
-    folder = RunFolder(Path(run))
-    if not folder.path.is_dir():
+    run = Path(run)
+    if not run.exists():
         raise InputError(f"{run}: no such folder, expected a training run")
-    path = folder.best if folder.best.exists() else folder.last
-    existing_file(path, "the checkpoint of a training run")
+    folder = RunFolder(run if run.is_dir() else run.parent)
+    path = existing_file(folder.last if run.is_dir() else run, "the checkpoint of a training run")
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         about = stored[CHECKPOINT_KEY]

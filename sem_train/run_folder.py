@@ -3,7 +3,7 @@
 ==============  ===============================================================================
 config.yaml     the settings of the run
 last.ckpt       everything needed to go on: weights, optimiser, schedule, position, history
-best.ckpt       weights of the best validation so far (highest mean Dice)
+best.ckpt       weights of the best validation so far (highest mean Dice), for who asks for them by name
 history.csv     one row a validation
 run.json        written at the end: steps, seconds, scores, versions, machine
 ==============  ===============================================================================
