@@ -8,9 +8,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 # The demo's size; a test makes it small.
-DEMO  ?= demo
-COUNT ?= 48
-FIT   ?=
+DEMO   ?= demo
+COUNT  ?= 48
+RENDER ?=
+FIT    ?=
 
 .PHONY: setup demo test check bench clean
 
@@ -22,7 +23,7 @@ $(READY): pyproject.toml scripts/setup.sh
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/render-farm run configs/recipes/slurry_coating.yaml --count $(COUNT) --seed 0 --out $(DEMO)/dataset
+	$(BIN)/render-farm run configs/recipes/slurry_coating.yaml $(RENDER) --count $(COUNT) --seed 0 --out $(DEMO)/dataset
 	$(BIN)/sem-train fit configs/train/slurry_unet.yaml out=$(DEMO)/run data.synthetic.0.path=$(DEMO)/dataset $(FIT)
 	$(BIN)/sem-train evaluate $(DEMO)/run --data $(DEMO)/dataset --report $(DEMO)/report.html
 	@echo "open $(DEMO)/report.html"

@@ -147,7 +147,7 @@ class BackscatterDetector(Settings):
     def _beam_over_threshold(self) -> "BackscatterDetector":
         least, most = self.beam_kev.support()[0], self.threshold_kev.support()[1]
         if least < 2 * most:
-            raise ValueError(f"beam_kev can be {least:g} and threshold_kev {most:g}; the beam needs at least twice that")
+            raise ValueError(f"beam_kev can be {least:g}, less than twice threshold_kev, which can be {most:g}")
         return self
 
 

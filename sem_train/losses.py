@@ -1,5 +1,7 @@
 """Segmentation loss: weighted soft Dice plus weighted cross-entropy, blind to unlabelled pixels."""
 
+import logging
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -7,7 +9,8 @@ from torch import nn
 
 from sem_train.classes import ClassMap
 from sem_train.config import UNLABELLED, LossSettings
-from semforge.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 class SoftDiceLoss(nn.Module):
@@ -72,18 +75,19 @@ def class_weights(settings: LossSettings, class_share: np.ndarray, classes: Clas
 
     `inverse_frequency`: 1 for the most frequent class, largest share / share for others, at most `weight_cap`.
     `median_frequency`: median share / share (Eigen & Fergus 2015), within 1/`weight_cap` and `weight_cap`.
-    Raises InputError for a class that the training data never shows.
+    A class that the training data never shows counts like the rarest one that it shows, and is warned of:
+    the model cannot learn it, but it may well learn the others.
     """
     if settings.class_weights == "none":
         return None
     if isinstance(settings.class_weights, tuple):
         return np.array(settings.class_weights, dtype=np.float64)
-    unseen = [name for name, share in zip(classes.names, class_share, strict=True) if share == 0]
-    if unseen:
-        raise InputError(
-            f"class {unseen[0]!r} has no pixel in the training data, so it has no frequency; "
-            "give 'loss.class_weights' as a list or drop the class"
-        )
+    shown = class_share > 0
+    if not shown.all():
+        unseen = ", ".join(name for name, there in zip(classes.names, shown, strict=True) if not there)
+        log.warning("no pixel of the training data shows %s; the model will not learn it", unseen)
+    rarest, median = class_share[shown].min(), np.median(class_share[shown])
+    class_share = np.where(shown, class_share, rarest)
     if settings.class_weights == "inverse_frequency":
         return np.minimum(class_share.max() / class_share, settings.weight_cap)
-    return np.clip(np.median(class_share) / class_share, 1 / settings.weight_cap, settings.weight_cap)
+    return np.clip(median / class_share, 1 / settings.weight_cap, settings.weight_cap)

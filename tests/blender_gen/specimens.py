@@ -14,7 +14,7 @@ def slab(
     thickness_um=20.0, tilt_deg=0.0, centre=(0.0, 10.0), size_px=(200, 160), pixel_size_um=0.31, outer=None, spheres=(),
     line=None,
 ):  # fmt: skip
-    """A plane layer on height 0; `outer` replaces its upper surface by a function of x; spheres are (x, y, z, radius)."""
+    """A plane layer on height 0; `outer` makes its upper surface a function of x; spheres are (x, y, z, radius)."""
     view = View(centre, tilt_deg, *size_px, pixel_size_um)
     half = view.reach_um[0] + 5
     x = np.linspace(-half, half, 801)

@@ -11,7 +11,9 @@ from blender_gen.detector import Conditions
 from blender_gen.phases import materials
 from blender_gen.scene import Passes
 
-CLEAN = ArtefactSettings(shading=0, banding=0, resin_glow=0, scratches=0, scratch_depth=0, filled_pores=0, line_jitter_px=0)
+CLEAN = ArtefactSettings(
+    shading=0, banding=0, resin_glow=0, scratches=0, scratch_depth=0, filled_pores=0, line_jitter_px=0
+)
 QUIET = Conditions(
     beam_kev=20, beam_current_na=1, dwell_us=1, collection=1, threshold_kev=2, probe_um=0.0, astigmatism=1,
     astigmatism_deg=0, boundary_contrast=0, read_noise=0, dark=0.1, bright=0.9, gamma=1, bits=8, artefacts=CLEAN,
@@ -49,10 +51,9 @@ def test_signal_to_noise_of_the_textbook():
 
 
 def test_contrast_to_noise_of_feal_in_fe2al5():
-    counts = [
-        detector.shot_noise(np.full((300, 300), materials()[m].backscatter_coefficient(20)), QUIET, np.random.default_rng(i))
-        for i, m in enumerate(("Fe2Al5", "FeAl"))
-    ]
+    rng = np.random.default_rng(0)
+    flat = [np.full((300, 300), materials()[name].backscatter_coefficient(20)) for name in ("Fe2Al5", "FeAl")]
+    counts = [detector.shot_noise(yields, QUIET, rng) for yields in flat]
     assert counts[0].mean() / counts[0].std() == pytest.approx(36, rel=0.02)
     assert (counts[1].mean() - counts[0].mean()) / counts[0].std() == pytest.approx(4.9, rel=0.03)
 
@@ -150,14 +151,16 @@ def test_artefacts_that_are_off_change_nothing():
 def test_resin_glows_away_from_the_coating_only():
     resin = np.zeros((120, 60))
     resin[:80] = 1
-    glowing = artefacts.before_noise(np.ones(resin.shape), resin, replace(CLEAN, resin_glow=2.0), np.random.default_rng(0))
+    settings = replace(CLEAN, resin_glow=2.0)
+    glowing = artefacts.before_noise(np.ones(resin.shape), resin, settings, np.random.default_rng(0))
     assert np.all(glowing[80:] == 1)
     assert glowing[5].mean() > glowing[70].mean() > 1
 
 
 def test_line_jitter_has_its_spread():
     ramp = np.tile(np.arange(200.0), (4000, 1))
-    moved = artefacts.before_noise(ramp, np.zeros(ramp.shape), replace(CLEAN, line_jitter_px=0.4), np.random.default_rng(0))
+    settings = replace(CLEAN, line_jitter_px=0.4)
+    moved = artefacts.before_noise(ramp, np.zeros(ramp.shape), settings, np.random.default_rng(0))
     shifts = (moved - ramp)[:, 100]
     assert shifts.std() == pytest.approx(0.4, rel=0.1)
     assert np.corrcoef(shifts[1:], shifts[:-1])[0, 1] == pytest.approx(0.6, abs=0.06)

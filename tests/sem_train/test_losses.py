@@ -7,7 +7,6 @@ import torch
 from sem_train.classes import ClassMap
 from sem_train.config import UNLABELLED, LossSettings
 from sem_train.losses import DiceCrossEntropy, SoftDiceLoss, class_weights
-from semforge.errors import InputError
 
 SURE = 100.0
 CLASSES = ClassMap.model_validate({"classes": [{"name": "a"}, {"name": "b"}, {"name": "c"}]})
@@ -81,6 +80,8 @@ def test_class_weights_from_frequencies():
     assert weights("none", 2) is None
 
 
-def test_class_that_training_never_shows_has_no_frequency():
-    with pytest.raises(InputError, match="'b' has no pixel"):
-        class_weights(LossSettings(class_weights="inverse_frequency"), np.array([0.9, 0.0, 0.1]), CLASSES)
+@pytest.mark.parametrize(("how", "expected"), [("inverse_frequency", [1, 9, 9]), ("median_frequency", [5 / 9, 5, 5])])
+def test_class_that_training_never_shows_counts_like_the_rarest_and_is_named(how, expected, caplog):
+    found = class_weights(LossSettings(class_weights=how), np.array([0.9, 0.0, 0.1]), CLASSES)
+    np.testing.assert_allclose(found, expected)
+    assert "shows b;" in caplog.text

@@ -1,0 +1,119 @@
+"""Every command of the README runs, made small; every file it and the guides point to exists."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from blender_gen.recipe import parse_recipe
+from blender_gen.sample import SampleFile
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+BIN = Path(sys.executable).parent
+
+SMALL_FRAME = "frame.width_px=160 frame.height_px=128 frame.pixel_size_um=0.9"
+SMALL_FIT = "training.steps=2 training.val_every=2 training.batch_size=2 data.crop_px=64 data.synthetic.0.held_out=2"
+SMALL_COMPARE = (
+    "plan.training.steps=2 plan.training.batch_size=2 plan.data.crop_px=64 folds.count=2 "
+    "plan.data.synthetic.0.path=ebc_data"
+)
+# How each command is made small: what it starts with, and what is appended or replaced.
+SHORTER = {
+    "make demo": lambda c: f"{c} DEMO={{tmp}}/demo COUNT=4 RENDER='{SMALL_FRAME}' FIT='{SMALL_FIT}'",
+    "make test": lambda c: f"{c} --dry-run",  # this is it
+    "blender-gen check": lambda c: c,
+    "blender-gen preview": lambda c: c,
+    "render-farm run": lambda c: re.sub(r"--count \d+", "--count 4", c) + f" {SMALL_FRAME}",
+    "render-farm status": lambda c: c,
+    "render-farm verify": lambda c: c,
+    "sem-train fit": lambda c: f"{c} {SMALL_FIT}",
+    "sem-train predict": lambda c: c,
+    "sem-train measure": lambda c: c,
+    "sem-train evaluate": lambda c: c,
+    "sem-train compare": lambda c: f"{c} {SMALL_COMPARE}",
+}
+
+
+def commands():
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```(?:bash)?\n(.*?)```", text, flags=re.DOTALL)
+    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+def run(command, cwd, **env):
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(["bash", "-c", command], cwd=cwd, capture_output=True, text=True,
+                          env={**os.environ, "PATH": path, **env})  # fmt: skip
+    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    return done.stdout
+
+
+def fake_barrier_coatings(folder):
+    """Real-looking stand-ins: four images of four specimens, with masks and an index."""
+    rng = np.random.default_rng(0)
+    rows = ["split,name,specimen"]
+    for number in range(4):
+        labels = np.zeros((160, 160), np.uint8)
+        labels[60:110] = 1
+        labels[60:110, 80:83] = 2
+        image = np.select([labels == 1, labels == 2], [90, 30], 160) + rng.normal(0, 6, labels.shape)
+        for kind, array in (("images", image.clip(0, 255).astype(np.uint8)), ("masks", labels)):
+            path = folder / "nasa_ebc" / "train" / kind / f"s{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(path)
+        rows.append(f"train,s{number},specimen{number}")
+    (folder / "nasa_ebc" / "index.csv").write_text("\n".join(rows) + "\n")
+
+
+def test_every_command_has_its_small_form():
+    assert len(commands()) >= 12
+    for command in commands():
+        assert sum(command.startswith(start) for start in SHORTER) == 1, command
+
+
+def test_the_readme_works_from_top_to_bottom(tmp_path):
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    fake_barrier_coatings(tmp_path / "real")
+    run(f"render-farm run configs/recipes/ebc.yaml {SMALL_FRAME} --count 2 --out ebc_data", tmp_path)
+    outputs = {}
+    for command in commands():
+        start = next(start for start in SHORTER if command.startswith(start))
+        if start == "sem-train predict":
+            (tmp_path / "micrographs").mkdir()
+            with SampleFile(tmp_path / "data/slurry") as samples:
+                Image.fromarray(samples.image(0)).save(tmp_path / "micrographs" / "a.png")
+        short = SHORTER[start](command).replace("{tmp}", str(tmp_path))
+        if start.startswith("make"):
+            outputs[command] = run(f"{short} -o {BIN.parent}/.ready VENV={BIN.parent}", ROOT)
+        else:
+            outputs[command] = run(short, tmp_path, SEMFORGE_DATA=str(tmp_path / "real"))
+    for made in ("preview.png", "demo/report.html", "data/slurry/dataset.h5", "runs/slow/last.ckpt", "report.html",
+                 "predictions/a_labels.png", "predictions/a_overlay.png", "table.csv"):  # fmt: skip
+        assert (tmp_path / made).stat().st_size > 0, made
+    assert '"bad": 0' in outputs["render-farm verify data/slurry --json"]
+    assert "Fe2Al5" in (tmp_path / "table.csv").read_text()
+    report = (tmp_path / "demo" / "report.html").read_text()
+    assert not re.search(r'(src|href)="(https?:)?//', report), "the report must open offline"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_and_config_files_exist(page):
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (page.parent / target).exists(), f"{page.name} points to {target}"
+    for config in re.findall(r"configs/[\w/]+\.yaml", text):
+        assert (ROOT / config).exists(), f"{page.name} names {config}"
+
+
+def test_the_recipe_of_the_guide_is_valid():
+    text = (ROOT / "docs" / "recipes.md").read_text()
+    recipe = parse_recipe(re.search(r"```yaml\n(.*?)```", text, flags=re.DOTALL).group(1), "docs/recipes.md")
+    assert recipe.phase_names == ("resin", "coating", "pore", "steel")
