@@ -12,8 +12,8 @@ import numpy as np
 from blender_gen.sample import DATASET, SampleFile
 from sem_train.classes import ClassMap
 from sem_train.config import UNLABELLED
-from sem_train.data.pictures import file_identity
-from sem_train.micrographs import image_files, read_label_map, read_micrograph
+from sem_train.data.pictures import file_identity, read_real, read_sample
+from sem_train.micrographs import image_files, read_micrograph
 from semforge.errors import InputError
 
 LABEL_FOLDERS = ("masks", "labels")
@@ -65,7 +65,7 @@ def _synthetic(path: Path, classes: ClassMap) -> TestData:
         Case(
             name=_sample_name(file, position, k), identity=file.stored_digest(position), specimen=None,
             pixel_size_um=float(file.pixel_size_um[position]), truth=file.truth(position),
-            read=partial(_read_sample, file, table, position, k),
+            read=partial(read_sample, file, table, position, k),
         )
         for position in range(len(file)) for k in range(file.images_per_sample)
     )  # fmt: skip
@@ -77,10 +77,6 @@ def _synthetic(path: Path, classes: ClassMap) -> TestData:
 
 def _sample_name(file: SampleFile, position: int, k: int) -> str:
     return f"sample {file.index[position]}" + (f", image {k}" if file.images_per_sample > 1 else "")
-
-
-def _read_sample(file: SampleFile, table: np.ndarray, position: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-    return file.image(position, k), table[file.phase(position)]
 
 
 def _real(path: Path, classes: ClassMap, unlabelled: Iterable[int]) -> TestData:
@@ -100,7 +96,7 @@ def _real(path: Path, classes: ClassMap, unlabelled: Iterable[int]) -> TestData:
         cases.append(Case(
             name=image.stem, identity=file_identity(image), specimen=specimens.get(image.stem),
             pixel_size_um=read_micrograph(image).pixel_size_um, truth=None,
-            read=partial(_read_real, image, labels[image.stem], table),
+            read=partial(read_real, image, labels[image.stem], table),
         ))  # fmt: skip
     return TestData(path, "real", tuple(cases), {})
 
@@ -114,13 +110,3 @@ def _specimens(path: Path) -> dict[str, str]:
             if rows and {"name", "specimen"} <= rows[0].keys():
                 return {row["name"]: row["specimen"] for row in rows}
     return {}
-
-
-def _read_real(image_path: Path, label_path: Path, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    image, values = read_micrograph(image_path).image, read_label_map(label_path).labels
-    if image.shape != values.shape:
-        raise InputError(f"{label_path}: is {values.shape} pixels, its image {image.shape}, expected the same")
-    labels = table[values]
-    if (labels < 0).any():
-        raise InputError(f"{label_path}: has label value {values[labels < 0][0]} that no class takes; see 'values'")
-    return image, labels.astype(np.uint8)

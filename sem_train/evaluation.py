@@ -3,8 +3,6 @@
 import json
 import math
 import shlex
-import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from sem_train.cases import Case, TestData, load_cases
 from sem_train.inference import TrainedModel, load_run
 from sem_train.measure import measure_label_map
 from sem_train.metrics import confusion, dice, iou, mean_over_present
-from sem_train.run_folder import versions
+from sem_train.provenance import commit, versions
 from semforge.errors import InputError
 
 
@@ -154,19 +152,8 @@ def _provenance(data: TestData) -> dict[str, str]:
         **data.about,
         **{f"evaluated with {name}": version for name, version in versions().items()},
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        **({"commit": commit} if (commit := _commit()) else {}),
+        **({"commit": made_at} if (made_at := commit()) else {}),
     }
-
-
-def _commit() -> str:
-    """The commit of the code, empty where it is installed without its history."""
-    here = Path(__file__)
-    command = ["git", "log", "-1", "--format=%H", "--", here.name]
-    # asked of this very file: the package may be installed inside another project's checkout
-    if shutil.which("git") is None or not subprocess.run(command, cwd=here.parent, capture_output=True).stdout:
-        return ""
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here.parent, capture_output=True, text=True)
-    return head.stdout.strip()
 
 
 def _as_dict(e: Evaluation) -> dict[str, Any]:

@@ -63,11 +63,15 @@ def synthetic_pictures(data: SyntheticData, classes: ClassMap) -> tuple[list[Pic
 def _synthetic_picture(file: SampleFile, table: np.ndarray, position: int, k: int, scale: float | None) -> Picture:
     digest = file.stored_digest(position)
     name = f"{file.path}: sample {file.index[position]}, image {k}"
-    read = partial(_read_sample, file, table, position, k)
+    read = partial(read_sample, file, table, position, k)
     return Picture(name, digest, f"synthetic {digest}", "synthetic", read, scale)
 
 
-def _read_sample(file: SampleFile, table: np.ndarray, position: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+def read_sample(file: SampleFile, table: np.ndarray, position: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Micrograph k (H, W) of a sample and its class ids (H, W) uint8, by a table from phase to class.
+
+    Raises InputError if the label map holds a phase that the file does not declare.
+    """
     phase = file.phase(position)
     n_phases = len(file.header.phase_names)
     if phase.max() >= n_phases:
@@ -135,11 +139,15 @@ def _real_picture(data: RealData, root: Path, row: dict[str, str], table: np.nda
         known = ", ".join(row)
         raise InputError(f"{root / str(data.index)}: has no column {error}, expected one of {known}") from error
     existing_file(label, f"the labels of {image.name}")
-    read = partial(_read_real, image, label, table)
+    read = partial(read_real, image, label, table)
     return Picture(image.stem, file_identity(image), row[data.specimen], "real", read)
 
 
-def _read_real(image_path: Path, label_path: Path, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def read_real(image_path: Path, label_path: Path, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A real image (H, W) and its class ids (H, W) uint8, by a table from label value to class.
+
+    Raises InputError if the two differ in size or a label value belongs to no class.
+    """
     image, values = read_micrograph(image_path).image, read_label_map(label_path).labels
     if image.shape != values.shape:
         raise InputError(f"{label_path}: is {values.shape} pixels, its image {image.shape}, expected the same")
