@@ -39,7 +39,7 @@ def draw_preview(samples: list[Sample], phase_names: tuple[str, ...], out: Path)
         row[-1].imshow(colours[sample.phase], interpolation="nearest")
         handles = [Patch(color=colours[i], label=phase_names[i]) for i in np.unique(sample.phase)]
         row[-1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=8)
-        row[0].set_ylabel(f"sample {sample.index}", fontsize=8)
+        row[0].set_title(f"sample {sample.index}", loc="left", fontsize=8)
     for axis in axes.ravel():
         axis.set_xticks([])
         axis.set_yticks([])

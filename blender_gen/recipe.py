@@ -255,8 +255,9 @@ def recipe_text(recipe: Recipe) -> str:
 
 
 def recipe_hash(recipe: Recipe) -> str:
-    """SHA-256 of the recipe's content; comments, key order and number formats do not change it."""
-    return hashlib.sha256(json.dumps(_plain(recipe), sort_keys=True).encode()).hexdigest()
+    """SHA-256 of what the recipe makes; comments, description, key order and number formats do not change it."""
+    values = {key: value for key, value in _plain(recipe).items() if key != "description"}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _plain(recipe: Recipe) -> dict:

@@ -14,6 +14,7 @@
 
 import fcntl
 import json
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -152,7 +153,12 @@ def _acquire(lock: Any, patience_s: float, kind: int = fcntl.LOCK_EX) -> bool:
 def _recipe_differences(found: str, asked: str) -> list[str]:
     old, new = (dict(_leaves(yaml.safe_load(text))) for text in (found, asked))
     keys = [key for key in {**old, **new} if old.get(key, _ABSENT) != new.get(key, _ABSENT)]
-    return [f"{key} (there {old.get(key, _ABSENT)}, asked {new.get(key, _ABSENT)})" for key in keys] or ["the recipe"]
+    keys = [key for key in keys if key != "description"]  # prose, it changes no sample
+    return [f"{key} (there {_short(old, key)}, asked {_short(new, key)})" for key in keys] or ["the recipe"]
+
+
+def _short(leaves: dict[str, Any], key: str) -> str:
+    return textwrap.shorten(str(leaves.get(key, _ABSENT)), 40, placeholder="…")
 
 
 _ABSENT = "nothing"

@@ -34,6 +34,7 @@ def test_hash_ignores_comments_and_number_formats_but_not_values():
     text = "# a comment\n" + SLURRY.read_text().replace("{low: 0.18,", "{low: 0.180,")
     commented = parse_recipe(text, "x")
     assert recipe_hash(commented) == recipe_hash(recipe)
+    assert recipe_hash(load_recipe(SLURRY, ["description=other words"])) == recipe_hash(recipe)
     assert recipe_hash(load_recipe(SLURRY, ["frame.width_px=500"])) != recipe_hash(recipe)
 
 
