@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -42,7 +43,8 @@ def stage_seconds(recipe: Recipe, index: int) -> dict[str, float]:
     rng = generator(0, index, Stage.IMAGING)
     conditions = detector.draw_conditions(recipe.imaging, rng)
     pixel = specimen.view.pixel_size_um
-    timed("image", lambda: detector.image(passes, recipe.phase_materials, grain, pixel, conditions, rng))
+    empty = np.zeros(grain.shape, dtype=bool)
+    timed("image", lambda: detector.image(passes, recipe.phase_materials, grain, empty, pixel, conditions, rng))
     return seconds
 
 

@@ -65,41 +65,51 @@ class Conditions:
 def draw_conditions(imaging: Imaging, rng: np.random.Generator) -> Conditions:
     """Draw the conditions of one micrograph."""
     d, g = imaging.detector, imaging.greys
-    dark = g.dark.draw(rng)
     return Conditions(
         beam_kev=d.beam_kev.draw(rng), beam_current_na=d.beam_current_na.draw(rng), dwell_us=d.dwell_us.draw(rng),
         collection=d.collection.draw(rng), threshold_kev=d.threshold_kev.draw(rng), probe_um=d.probe_um.draw(rng),
-        astigmatism=max(d.astigmatism.draw(rng), 1.0), astigmatism_deg=float(rng.uniform(0, 180)),
+        astigmatism=d.astigmatism.draw(rng), astigmatism_deg=float(rng.uniform(0, 180)),
         boundary_contrast=d.boundary_contrast.draw(rng), read_noise=d.read_noise.draw(rng),
-        dark=dark, bright=max(g.bright.draw(rng), dark + 0.05), gamma=g.gamma.draw(rng), bits=g.bits,
+        dark=g.dark.draw(rng), bright=g.bright.draw(rng), gamma=g.gamma.draw(rng), bits=g.bits,
         artefacts=artefacts.draw(imaging.artefacts, rng),
     )  # fmt: skip
 
 
 def image(
-    passes: Passes, phase_materials: tuple[str, ...], texture: np.ndarray, pixel_size_um: float,
+    passes: Passes, phase_materials: tuple[str, ...], texture: np.ndarray, filled: np.ndarray, pixel_size_um: float,
     conditions: Conditions, rng: np.random.Generator,
 ) -> np.ndarray:  # fmt: skip
     """Take one micrograph: (H, W) uint8 or uint16.
 
-    `texture` (H, W) multiplies the yield (grain contrast, mottling), mean 1.
+    `texture` (H, W) multiplies the yield (grain contrast, mottling, scratches); `filled` (H, W) bool
+    tells which voids hold resin.
     """
-    yields, density, energy, open_void = surface(passes, phase_materials, texture, conditions, rng)
-    ranges = _mean_range_um(passes.wall, phase_materials, conditions.beam_kev)
-    yields = boundary_profile(yields, np.log(density), ranges, pixel_size_um, conditions)
-    energy = gaussian_filter(energy, _probe_px(conditions, pixel_size_um), mode="nearest")
-    resin = ((density <= materials()[RESIN].density_g_cm3) & ~open_void).astype(np.float32)
-    yields = artefacts.before_noise(yields, resin, conditions.artefacts, rng)
+    seen = surface(passes, phase_materials, texture, filled, conditions)
+    range_um = _mean_range_um(passes.wall, phase_materials, conditions.beam_kev)
+    yields = boundary_profile(seen.yields, np.log(seen.density_g_cm3), range_um, pixel_size_um, conditions)
+    energy = gaussian_filter(seen.energy, _probe_px(conditions, pixel_size_um), mode="nearest")
+    yields = artefacts.before_noise(yields, seen.resin, conditions.artefacts, rng)
+    shifts = artefacts.line_shifts(len(yields), conditions.artefacts, rng)
+    yields, energy = artefacts.shift_lines(yields, shifts), artefacts.shift_lines(energy, shifts)
     counts = shot_noise(yields, conditions, rng)
     signal = counts * energy / (conditions.electrons_per_pixel * conditions.collection)
     return to_greys(artefacts.after_noise(signal, conditions.artefacts, rng), yields * energy, conditions, rng)
 
 
+@dataclass(frozen=True)
+class Surface:
+    """What the beam meets, each (H, W)."""
+
+    yields: np.ndarray  # backscattered electrons a beam electron
+    density_g_cm3: np.ndarray
+    energy: np.ndarray  # mean signal of a backscattered electron, 1 for one of beam energy
+    resin: np.ndarray  # bool
+
+
 def surface(
-    passes: Passes, phase_materials: tuple[str, ...], texture: np.ndarray, conditions: Conditions,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    """Backscatter yield, density in g/cm³, relative BSE energy, and where open voids are: each (H, W).
+    passes: Passes, phase_materials: tuple[str, ...], texture: np.ndarray, filled: np.ndarray, conditions: Conditions
+) -> Surface:
+    """Yields and materials at the surface.
 
     A void is either filled with resin, flat, or open: then the beam hits its wall, at an angle,
     and only the share of electrons that sees the sky comes out.
@@ -107,7 +117,7 @@ def surface(
     kev, resin = conditions.beam_kev, materials()[RESIN]
     solid = [materials()[RESIN if name == VOID else name] for name in phase_materials]
     void = np.isin(passes.phase, [i for i, name in enumerate(phase_materials) if name == VOID])
-    filled = void & _chosen(passes.instance, conditions.artefacts.filled_pores, rng)
+    filled, open_void = void & filled, void & ~filled
     seen = np.where(void, passes.wall, passes.phase)
 
     yields = np.array([m.backscatter_coefficient(kev) for m in solid])[seen] * texture
@@ -115,7 +125,6 @@ def surface(
     sky = np.where(void, _smooth_within(passes.sky, void, 1.0), 1.0)
     cosine = np.clip(passes.normal_z, np.cos(np.radians(STEEPEST_DEG)), 1)
     tilted = yields * tilt_factor(cosine, mean_z) * (FAINTEST_SKY + (1 - FAINTEST_SKY) * sky)
-    open_void = void & ~filled
     yields = np.where(open_void, np.minimum(tilted, 0.95), yields)
     yields[filled] = resin.backscatter_coefficient(kev)
 
@@ -123,7 +132,8 @@ def surface(
     density[void] = resin.density_g_cm3
     energy = np.array([relative_energy(m, conditions) for m in solid])[seen]
     energy[filled] = relative_energy(resin, conditions)
-    return yields, np.maximum(density, resin.density_g_cm3), energy, open_void
+    is_resin = np.array([m.name == RESIN for m in solid])[seen]
+    return Surface(yields, np.maximum(density, resin.density_g_cm3), energy, (is_resin & ~open_void) | filled)
 
 
 def tilt_factor(cosine: np.ndarray, mean_z: np.ndarray) -> np.ndarray:
@@ -210,11 +220,6 @@ def _mean_range_um(wall: np.ndarray, phase_materials: tuple[str, ...], beam_kev:
     if not pairs:
         return materials()[RESIN].range_um(beam_kev)
     return float(np.average([r for r, _ in pairs], weights=[int(c) for _, c in pairs]))
-
-
-def _chosen(instance: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """A random `share` of the bodies, whole bodies at a time."""
-    return (rng.uniform(size=int(instance.max()) + 1) < share)[instance]
 
 
 def _smooth_within(values: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:

@@ -6,7 +6,7 @@
     ecd_um:       {lognormal: {median: 2.5, sigma_g: 1.9, max: 20}}
     tilt_deg:     {choice: {values: [0, 90], weights: [3, 1]}}
 
-Limits truncate the distribution: values beyond them are drawn again, not moved onto them.
+Limits truncate the distribution: the values between them keep their relative frequencies.
 """
 
 import math
@@ -15,42 +15,42 @@ from typing import Annotated, Any
 
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from scipy.special import ndtr, ndtri
 
 from semforge.settings import Settings
 
-MAX_DRAWS = 1000
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+FARTHEST = 8.5  # standard deviations that a draw by inversion can be from the mean
+RAREST = 1e-6  # limits must leave at least this share of a distribution
 
 
 class Normal(Settings):
     """Normal distribution, truncated to [min, max]."""
 
-    mean: float
-    sd: float = Field(ge=0)
+    mean: Finite
+    sd: Finite = Field(ge=0)
     min: float = -math.inf
     max: float = math.inf
 
     @model_validator(mode="after")
     def _reachable(self) -> "Normal":
-        if not self.min <= self.max:
-            raise ValueError(f"min {self.min} is above max {self.max}")
-        if self.mean + 4 * self.sd < self.min or self.mean - 4 * self.sd > self.max:
-            raise ValueError(f"mean {self.mean} lies more than 4 sd outside [{self.min}, {self.max}]")
+        _check_limits(self.mean, self.sd, self.min, self.max)
         return self
 
     def draw(self, rng: np.random.Generator) -> float:
         """One value."""
-        return _truncated(lambda: rng.normal(self.mean, self.sd), self.min, self.max)
+        return _truncated_normal(rng, self.mean, self.sd, self.min, self.max)
 
     def support(self) -> tuple[float, float]:
         """Smallest and largest value that can come."""
-        return (self.min, self.max) if self.sd > 0 else (self.mean, self.mean)
+        return max(self.min, self.mean - FARTHEST * self.sd), min(self.max, self.mean + FARTHEST * self.sd)
 
 
 class Uniform(Settings):
     """Uniform distribution on [low, high)."""
 
-    low: float
-    high: float
+    low: Finite
+    high: Finite
 
     @model_validator(mode="after")
     def _ordered(self) -> "Uniform":
@@ -70,32 +70,36 @@ class Uniform(Settings):
 class Lognormal(Settings):
     """Lognormal distribution by median and geometric standard deviation, truncated to [min, max]."""
 
-    median: float = Field(gt=0)
-    sigma_g: float = Field(ge=1)
-    min: float = 0.0
+    median: Finite = Field(gt=0)
+    sigma_g: float = Field(ge=1, le=10)
+    min: float = Field(0.0, ge=0)
     max: float = math.inf
 
     @model_validator(mode="after")
     def _reachable(self) -> "Lognormal":
-        reach = self.sigma_g**4
-        if not self.min <= self.max or self.median * reach < self.min or self.median / reach > self.max:
-            raise ValueError(f"median {self.median} lies far outside [{self.min}, {self.max}]")
+        _check_limits(*self._logarithms())
         return self
 
     def draw(self, rng: np.random.Generator) -> float:
         """One value."""
-        return _truncated(lambda: self.median * self.sigma_g ** rng.normal(), self.min, self.max)
+        return math.exp(_truncated_normal(rng, *self._logarithms()))
 
     def support(self) -> tuple[float, float]:
-        """Smallest and largest value that can come; a lognormal value is never zero."""
-        return max(self.min, math.nextafter(0, 1)), self.max
+        """Smallest and largest value that can come."""
+        reach = self.sigma_g**FARTHEST
+        return max(self.min, self.median / reach), min(self.max, self.median * reach)
+
+    def _logarithms(self) -> tuple[float, float, float, float]:
+        low = math.log(self.min) if self.min > 0 else -math.inf
+        high = math.log(self.max) if self.max > 0 else -math.inf
+        return math.log(self.median), math.log(self.sigma_g), low, high
 
 
 class Choice(Settings):
     """One of several values, with weights if given."""
 
-    values: tuple[float, ...] = Field(min_length=1)
-    weights: tuple[float, ...] | None = None
+    values: tuple[Finite, ...] = Field(min_length=1)
+    weights: tuple[Finite, ...] | None = None
 
     @model_validator(mode="after")
     def _weights_fit(self) -> "Choice":
@@ -147,8 +151,8 @@ class Distribution(Settings):
 
 
 def _from_number(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("expected a number or a distribution")
+    if isinstance(value, bool | str):
+        raise ValueError("expected a number or a distribution (YAML reads 5e-1 as text; write 0.5 or 5.0e-1)")
     if isinstance(value, int | float):
         if not math.isfinite(value):
             raise ValueError("expected a finite number")
@@ -161,24 +165,42 @@ def _within(low: float, high: float, low_open: bool = False) -> Callable[[Distri
         least, most = distribution.support()
         if least < low or (low_open and least <= low) or most > high:
             bound = f"{'above' if low_open else 'at least'} {low:g}"
-            bound += f" and at most {high:g}" if high < math.inf else ""
+            bound += f" and at most {high:g}"
             raise ValueError(f"must be {bound}; it can be {least:g} to {most:g}, set min and max")
         return distribution
 
     return check
 
 
-_any = BeforeValidator(_from_number)
-AnyNumber = Annotated[Distribution, _any]
-NotNegative = Annotated[Distribution, _any, AfterValidator(_within(0, math.inf))]
-Positive = Annotated[Distribution, _any, AfterValidator(_within(0, math.inf, low_open=True))]
-Fraction = Annotated[Distribution, _any, AfterValidator(_within(0, 1))]
-Percent = Annotated[Distribution, _any, AfterValidator(_within(0, 100))]
+def between(low: float, high: float) -> AfterValidator:
+    """For `Annotated[Number, between(...)]`: all values lie in [low, high]."""
+    return AfterValidator(_within(low, high))
 
 
-def _truncated(draw: Callable[[], float], low: float, high: float) -> float:
-    for _ in range(MAX_DRAWS):
-        value = float(draw())
-        if low <= value <= high:
-            return value
-    raise ValueError(f"no value within [{low}, {high}] in {MAX_DRAWS} draws")
+def positive(high: float) -> AfterValidator:
+    """For `Annotated[Number, positive(...)]`: all values lie in (0, high]."""
+    return AfterValidator(_within(0, high, low_open=True))
+
+
+Number = Annotated[Distribution, BeforeValidator(_from_number)]
+Fraction = Annotated[Number, between(0, 1)]
+
+
+def _check_limits(mean: float, sd: float, low: float, high: float) -> None:
+    if math.isnan(low) or math.isnan(high) or low > high:
+        raise ValueError("min is above max")
+    share = ndtr((high - mean) / sd) - ndtr((low - mean) / sd) if sd > 0 else float(low <= mean <= high)
+    if share < RAREST:
+        raise ValueError("min and max leave next to nothing of the distribution; it lies outside them")
+
+
+def _truncated_normal(rng: np.random.Generator, mean: float, sd: float, low: float, high: float) -> float:
+    """By inversion, so that no limit makes it slow; mirrored where the upper tail would lose digits."""
+    if sd == 0:
+        return mean
+    a, b = (low - mean) / sd, (high - mean) / sd
+    sign = 1.0
+    if a > 0:
+        a, b, sign = -b, -a, -1.0
+    value = mean + sign * sd * float(ndtri(rng.uniform(ndtr(a), ndtr(b))))
+    return min(max(value, low), high)

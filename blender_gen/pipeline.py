@@ -1,12 +1,15 @@
 """make_sample: the wiring from a recipe and an index to a labelled micrograph, and nothing else."""
 
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import numpy as np
 
 import semforge
 from blender_gen import detector, scene
 from blender_gen.families.coating import make_coating
+from blender_gen.phases import VOID
+from blender_gen.preparation import prepare
 from blender_gen.recipe import Recipe, recipe_hash, recipe_text
 from blender_gen.sample import Header, Sample
 from blender_gen.section import Section, cut
@@ -58,21 +61,39 @@ def audit(section: Section, phase: np.ndarray) -> None:
 
 
 def _attempt(recipe: Recipe, index: int, seed: int, attempt: int, threads: int) -> Sample:
-    specimen = make_coating(recipe, generator(seed, index, Stage.SPECIMEN, attempt))
-    section = cut(specimen)
+    try:
+        specimen = make_coating(recipe, generator(seed, index, Stage.SPECIMEN, attempt))
+        section = cut(specimen)
+    except (ValueError, RuntimeError) as error:  # geometry that cannot be built, e.g. a mesh that is no solid
+        raise RejectedSpecimen(str(error)) from error
     passes = scene.render(section, threads)
     audit(section, passes.phase)
-    grain = texture(recipe, specimen.view, passes.wall, generator(seed, index, Stage.TEXTURE, attempt))
+    pixel = specimen.view.pixel_size_um
+    rng = generator(seed, index, Stage.TEXTURE, attempt)
+    void = np.isin(passes.phase, [i for i, name in enumerate(recipe.phase_materials) if name == VOID])
+    grain = texture(recipe, specimen.view, passes.wall, rng)
+    prepared = prepare(recipe.imaging.preparation, void, rng)
     rng = generator(seed, index, Stage.IMAGING, attempt)
     images, records = [], []
     for _ in range(recipe.imaging.images_per_specimen):
         conditions = detector.draw_conditions(recipe.imaging, rng)
-        images.append(
-            detector.image(passes, recipe.phase_materials, grain, specimen.view.pixel_size_um, conditions, rng)
-        )
-        records.append(conditions.record())
-    return Sample(index, np.stack(images), passes.phase, passes.instance, specimen.view.pixel_size_um,
-                  {**coating_truth(section), "attempt": attempt}, records)  # fmt: skip
+        surface = grain * prepared.factor, prepared.filled
+        images.append(detector.image(passes, recipe.phase_materials, *surface, pixel, conditions, rng))
+        records.append(rounded({**conditions.record(), "preparation": prepared.settings}))
+    truth = rounded({**coating_truth(section), "attempt": attempt})
+    return Sample(index, np.stack(images), passes.phase, passes.instance, pixel, truth, records)
+
+
+def rounded(value: Any) -> Any:
+    """The value with its numbers at 9 significant digits.
+
+    Processors sum in different orders and differ in the last digits, which must not reach the digest.
+    """
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
 def _versions() -> dict[str, str]:

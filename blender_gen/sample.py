@@ -53,7 +53,7 @@ class Sample:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over everything in the sample; the same on every machine and in every shard."""
+        """SHA-256 over everything in the sample; the same in every shard and on every worker of one platform."""
         sha = hashlib.sha256()
         for array in (self.image, self.phase, self.instance):
             sha.update(f"{array.dtype.str}{array.shape}".encode())

@@ -23,8 +23,8 @@ from blender_gen.solids import Triangles
 from blender_gen.specimen import View
 from semforge.errors import SemforgeError
 
-LAYER_STEP_UM = 0.05  # cut faces are stacked in painter's order, layers coarsely ...
-BODY_STEP_UM = 3e-4  # ... and bodies finely, well above the rounding of a ray's length
+LAYERS_UM, BODIES_UM = 0.5, 1.2  # cut faces are stacked in painter's order, in these parts of the stack
+LEAST_STEP_UM = 3e-5  # steps must stay well above the rounding of a ray's length
 SKY_SAMPLES = 16
 SKY_DISTANCE_UM = 60.0
 CAMERA_ABOVE_UM = 2.0
@@ -134,10 +134,14 @@ def _camera(bpy: Any, view: View) -> None:
 
 def _cut_faces(outlines: tuple[Outline, ...], layers: int) -> tuple[Triangles, np.ndarray, np.ndarray]:
     """All cut faces as one mesh in painter's order, with phase and instance of each triangle."""
+    bodies = len(outlines) - layers
+    if bodies * LEAST_STEP_UM > BODIES_UM:
+        raise RenderError(f"{bodies} bodies are more than the stack of cut faces can order; use a smaller frame")
+    steps = [LAYERS_UM / layers] * layers + [BODIES_UM / max(bodies, 1)] * bodies
     vertices, triangles, phases, instances = [], [], [], []
-    offset = 0
-    for order, outline in enumerate(outlines):
-        z = LAYER_STEP_UM * order if order < layers else LAYER_STEP_UM * layers + BODY_STEP_UM * (order - layers)
+    offset, z = 0, 0.0
+    for outline, step in zip(outlines, steps, strict=True):
+        z += step
         faces = np.asarray(triangulate(list(outline.polygons)))
         points = np.concatenate(outline.polygons)
         vertices.append(np.column_stack([points, np.full(len(points), z)]))
@@ -145,9 +149,6 @@ def _cut_faces(outlines: tuple[Outline, ...], layers: int) -> tuple[Triangles, n
         phases.append(np.full(len(faces), outline.phase + 1.0))
         instances.append(np.full(len(faces), float(outline.instance)))
         offset += len(points)
-    top = max(v[0, 2] for v in vertices)
-    if top >= CAMERA_ABOVE_UM:
-        raise RenderError(f"{len(outlines)} bodies are more than the stack of cut faces can order")
     mesh = np.concatenate(vertices), np.concatenate(triangles).astype(np.uint32)
     return mesh, np.concatenate(phases), np.concatenate(instances)
 

@@ -74,7 +74,8 @@ def _cut_body(body: Body, specimen: Specimen, strips: dict[int, CrossSection]) -
 
 def _inside(low: np.ndarray, high: np.ndarray, host: int, specimen: Specimen) -> bool:
     stratum = next(s for s in specimen.strata if s.phase == host)
-    over = slice(*np.searchsorted(specimen.x_um, [low[0], high[0]]) + np.array([-1, 1]).clip(0))
+    first, last = np.searchsorted(specimen.x_um, [low[0], high[0]])
+    over = slice(max(first - 1, 0), last + 1)
     outer, inner = stratum.outer_um[-1][over], stratum.inner_um[-1][over]
     return outer.size > 0 and bool(outer.min() > high[1] and inner.max() < low[1])
 

@@ -89,5 +89,6 @@ class Specimen:
     z_um: np.ndarray
     strata: tuple[Stratum, ...]  # from the outside inwards
     bodies: tuple[Body, ...]  # a later one hides an earlier one where they overlap
+    hosts: dict[int, int] = field(default_factory=dict)  # layer of each inclusion and crack phase, drawn or not
     cracks: frozenset[int] = frozenset()  # phases that are cracks
     facts: dict[str, Any] = field(default_factory=dict)  # what was drawn and cannot be read off the geometry

@@ -23,13 +23,10 @@ def coating_truth(section: Section) -> dict[str, Any]:
     """Truth of a coating as it is stored with a sample; lengths in µm, areas in µm²."""
     specimen = section.specimen
     names = specimen.phase_names
-    inner_layers = specimen.strata[1:-1]
-    layer_phases = {s.phase for s in specimen.strata}
-    hosts = {b.phase: b.host for b in specimen.bodies}
-    layers = {names[s.phase]: _layer(section, s) for s in inner_layers}
+    layers = {names[s.phase]: _layer(section, s) for s in specimen.strata[1:-1]}
     inclusions, cracks = {}, {}
-    for phase, host in hosts.items():
-        if phase in layer_phases or section.layer_area_um2.get(host, 0.0) <= 0:
+    for phase, host in specimen.hosts.items():
+        if section.layer_area_um2.get(host, 0.0) <= 0:
             continue
         record = _inclusion(section, phase, host)
         if phase in specimen.cracks:
@@ -48,7 +45,7 @@ def coating_truth(section: Section) -> dict[str, Any]:
 
 
 def thickness_profile(specimen: Specimen, stratum: Stratum) -> np.ndarray:
-    """Thickness (n,) in µm along the normals, one a pixel's width of midline, that lie in the frame.
+    """Thickness (n,) in µm along the normals, one for each position `x_um` along the layer.
 
     NaN marks normals on which an end lies outside the frame.
     """
@@ -136,7 +133,10 @@ def _perimeter(ring: np.ndarray) -> float:
 
 
 def _pore_line(specimen: Specimen, line: dict[str, Any]) -> dict[str, Any]:
-    """Distance from the layer's outer surface to the line's middle, on average over the layer's visible normals."""
+    """Nominal distance from the layer's outer surface to the line's middle: its depth fraction times mean thickness.
+
+    The bodies scatter about it by the half width.
+    """
     if not line["present"]:
         return {"host": line["host"], "present": False, "depth_um": None}
     stratum = next(s for s in specimen.strata if specimen.phase_names[s.phase] == line["host"])

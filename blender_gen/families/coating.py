@@ -29,17 +29,19 @@ def make_coating(recipe: CoatingRecipe, rng: np.random.Generator) -> Specimen:
 
     Raises RejectedSpecimen if the draw cannot be built.
     """
-    drawn = [_draw(layer, rng) for layer in _present(recipe.layers, recipe.frame.centre_on, rng)]
+    chances = rng.uniform(size=len(recipe.layers))
+    there = [layer for layer, chance in zip(recipe.layers, chances, strict=True) if chance < layer.probability]
+    drawn = [_draw(layer, rng) for layer in there]
     view = _draw_view(recipe.frame, drawn, rng)
     x, z = _grid(view)
     interfaces = _interfaces(drawn, view, x, z, rng)
+    number = recipe.phase_names.index
     strata = tuple(
-        Stratum(recipe.phase_names.index(d.layer.name), outer, inner)
+        Stratum(number(d.layer.name), outer, inner)
         for d, outer, inner in zip(drawn, interfaces, interfaces[1:], strict=False)
     )
     bodies: list[Body] = []
     facts: dict[str, dict] = {"pore_lines": {}}
-    crack_phases = {recipe.phase_names.index(c.name) for layer in recipe.layers for c in layer.cracks}
     for d, stratum in zip(drawn, strata, strict=True):
         region = Region(view, x, stratum.outer_um[-1], stratum.inner_um[-1])
         meshes_of: dict[str, list] = {}
@@ -52,18 +54,11 @@ def make_coating(recipe: CoatingRecipe, rng: np.random.Generator) -> Specimen:
         for cracks in d.layer.cracks:
             meshes = crack_meshes(cracks, region, rng)
             bodies += _bodies(recipe, cracks.name, stratum.phase, meshes, cracks.clipped)
-    return Specimen(recipe.phase_names, recipe.phase_materials, view, x, z, strata, tuple(bodies),
-                    frozenset(crack_phases), facts)  # fmt: skip
-
-
-def _present(layers: tuple[Layer, ...], needed: str, rng: np.random.Generator) -> list[Layer]:
-    chances = rng.uniform(size=len(layers))
-    last = layers[-1].name
-    return [
-        layer
-        for layer, chance in zip(layers, chances, strict=True)
-        if chance < layer.probability or layer.name in (needed, last)
-    ]
+    return Specimen(
+        recipe.phase_names, recipe.phase_materials, view, x, z, strata, tuple(bodies),
+        hosts={number(name): number(host) for name, host in recipe.hosts.items()},
+        cracks=frozenset(map(number, recipe.crack_names)), facts=facts,
+    )  # fmt: skip
 
 
 def _draw(layer: Layer, rng: np.random.Generator) -> _Drawn:

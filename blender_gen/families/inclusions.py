@@ -3,15 +3,17 @@
 from typing import Any
 
 import numpy as np
-from manifold3d import Manifold, OpType
+from manifold3d import CrossSection, Manifold, OpType
 from skimage.measure import points_in_poly
 
 from blender_gen.families.region import Region
 from blender_gen.recipe import Inclusion, PoreLine
 from blender_gen.solids import Triangles, angular, blob, random_rotation, to_manifold, to_mesh
 from blender_gen.specimen import View
+from semforge.errors import RejectedSpecimen
 
-MAX_BODIES = 6000
+MAX_BODIES = 20_000
+MAX_TRIES = 200_000
 
 
 def inclusion_meshes(
@@ -19,15 +21,17 @@ def inclusion_meshes(
 ) -> tuple[list[Triangles], dict[str, Any] | None]:
     """Draw the bodies of one population, and what its line is if the recipe asks for one.
 
-    Bodies are added until their section areas, counted inside the frame and the layer, reach
-    the drawn area percentage.
+    Bodies are added until the areas of their cuts, counted inside the frame and the layer, reach
+    the drawn percentage of the layer's area, or of the area of the bodies that they lie within;
+    where two overlap, both count.
+    Raises RejectedSpecimen if that takes more bodies than MAX_BODIES.
     """
     meshes: list[Triangles] = []
     there = rng.uniform() < inclusion.probability
     layer_area = region.visible_area_um2()
     if there and layer_area > 0:
-        target = inclusion.area_percent.draw(rng) / 100 * layer_area
-        hosts = _sections(earlier[inclusion.within]) if inclusion.within else None
+        hosts = _Hosts(earlier[inclusion.within], region) if inclusion.within else None
+        target = inclusion.area_percent.draw(rng) / 100 * (hosts.visible_um2 if hosts else layer_area)
         meshes += _fill(inclusion, region, target, hosts, rng)
     line = None
     if inclusion.line is not None:
@@ -37,35 +41,64 @@ def inclusion_meshes(
 
 
 def _fill(
-    inclusion: Inclusion, region: Region, target_um2: float, hosts: list[np.ndarray] | None, rng: np.random.Generator
+    inclusion: Inclusion, region: Region, target_um2: float, hosts: "_Hosts | None", rng: np.random.Generator
 ) -> list[Triangles]:
     meshes: list[Triangles] = []
-    area, tries = 0.0, 0
-    half, _ = region.view.reach_um
-    low, high = region.visible_heights()
-    while area < target_um2 and tries < MAX_BODIES:
-        tries += 1
+    area = 0.0
+    for _ in range(MAX_TRIES):
+        if area >= target_um2:
+            return meshes
         size = inclusion.ecd_um.draw(rng)
-        x, y = region.point(rng.uniform(-half - size, half + size), _depth(inclusion, rng))
-        if not low - size < y < high + size:
-            continue
-        if hosts is not None and not any(points_in_poly([(x, y)], host)[0] for host in hosts):
+        place = hosts.point(rng) if hosts is not None else _place(inclusion, region, size, rng)
+        if place is None:
             continue
         group = 1 + rng.poisson(inclusion.clusters.draw(rng))
         for member in range(group):
             member_size = size if member == 0 else inclusion.ecd_um.draw(rng)
             shift = rng.normal(scale=0.8 * size, size=2) if member else np.zeros(2)
-            mesh, section = _body(inclusion, member_size, (x + shift[0], y + shift[1]), region.view, rng)
-            if section > 0:
+            mesh, cut = _body(inclusion, member_size, (place[0] + shift[0], place[1] + shift[1]), region.view, rng)
+            if not cut.is_empty():
                 meshes.append(mesh)
-                area += _visible(mesh, section, region)
-    return meshes
+                area += (cut ^ region.visible).area()
+        if len(meshes) > MAX_BODIES:
+            break
+    raise RejectedSpecimen(
+        f"{inclusion.name}: {len(meshes)} bodies fill {area:.3g} of {target_um2:.3g} µm²; "
+        "ask for larger ones or less of them"
+    )
+
+
+def _place(
+    inclusion: Inclusion, region: Region, size: float, rng: np.random.Generator
+) -> tuple[float, float] | None:
+    """A point in the layer, None if it is so far off the frame that the body would not be seen."""
+    half, _ = region.view.reach_um
+    low, high = region.visible_heights()
+    x, y = region.point(rng.uniform(-half - size, half + size), _depth(inclusion, rng))
+    return (x, y) if low - size < y < high + size else None
+
+
+class _Hosts:
+    """The cuts of an earlier population, to put bodies inside them."""
+
+    def __init__(self, meshes: list[Triangles], region: Region):
+        cuts = [to_manifold(mesh).slice(0.0) for mesh in meshes]
+        self.visible_um2 = (CrossSection.batch_boolean(cuts, OpType.Add) ^ region.visible).area() if cuts else 0.0
+        self.polygons = [polygon for cut in cuts for polygon in cut.to_polygons()]
+        sizes = np.array([np.prod(np.ptp(polygon, axis=0)) for polygon in self.polygons])
+        self.shares = np.cumsum(sizes) / sizes.sum() if len(sizes) else sizes
+
+    def point(self, rng: np.random.Generator) -> tuple[float, float] | None:
+        """A random point in one of the cuts, evenly over their area; None if the try missed."""
+        polygon = self.polygons[int(np.searchsorted(self.shares, rng.uniform()))]
+        x, y = rng.uniform(polygon.min(axis=0), polygon.max(axis=0))
+        return (float(x), float(y)) if points_in_poly([(x, y)], polygon)[0] else None
 
 
 def _line(
     inclusion: Inclusion, line: PoreLine, region: Region, rng: np.random.Generator
 ) -> tuple[list[Triangles], dict[str, Any]]:
-    if rng.uniform() >= line.probability:
+    if rng.uniform() >= line.probability or region.visible_area_um2() == 0:
         return [], {"present": False}
     depth, half_width = line.depth_fraction.draw(rng), line.half_width_um.draw(rng)
     coverage = line.coverage.draw(rng)
@@ -78,11 +111,11 @@ def _line(
             break
         size = min(inclusion.ecd_um.draw(rng), 4 * half_width)
         x, y = region.point(rng.uniform(-half, half), depth)
-        mesh, section = _body(inclusion, size, (x, y + rng.normal(scale=half_width / 2)), region.view, rng)
-        if section > 0:
+        mesh, cut = _body(inclusion, size, (x, y + rng.normal(scale=half_width / 2)), region.view, rng)
+        if not cut.is_empty():
             meshes.append(mesh)
-            # the width of the section, taken as that of a disc of equal area
-            covered |= np.abs(bins - x) < np.sqrt(section / np.pi)
+            left, _, right, _ = cut.bounds()
+            covered |= (bins > left) & (bins < right)
     return meshes, {"present": bool(meshes), "depth_fraction": depth, "half_width_um": half_width}
 
 
@@ -96,19 +129,18 @@ def _depth(inclusion: Inclusion, rng: np.random.Generator) -> float:
 
 def _body(
     inclusion: Inclusion, ecd_um: float, position: tuple[float, float], view: View, rng: np.random.Generator
-) -> tuple[Triangles, float]:
-    """One body at a random depth such that the section plane may cut it; and the area of the cut, 0 if it misses."""
-    aspect = max(inclusion.aspect.draw(rng), 1.0)
-    middle = rng.uniform(1.0, aspect)  # plates to rods
-    axes = np.array([aspect, middle, 1.0])
+) -> tuple[Triangles, CrossSection]:
+    """One body of the wanted volume, at a random height such that the section plane cuts it; and its cut."""
+    aspect = inclusion.aspect.draw(rng)
+    axes = np.array([aspect, rng.uniform(1.0, aspect), 1.0])  # plates to rods
     axes *= ecd_um / 2 / np.cbrt(axes.prod())
     rotation = random_rotation(rng, inclusion.orientation_deg.draw(rng))
     irregularity = inclusion.irregularity.draw(rng)
-    mesh = _shape(inclusion.shape, axes, rotation, irregularity, view.pixel_size_um, rng)
-    low, high = mesh[0][:, 2].min(), mesh[0][:, 2].max()
-    z = rng.uniform(-high, -low)
-    mesh = (mesh[0] + np.array([*position, z]), mesh[1])
-    return mesh, to_manifold(mesh).slice(0.0).area()
+    vertices, triangles = _shape(inclusion.shape, axes, rotation, irregularity, view.pixel_size_um, rng)
+    vertices = vertices * (ecd_um / np.cbrt(6 / np.pi * to_manifold((vertices, triangles)).volume()))
+    z = rng.uniform(-vertices[:, 2].max(), -vertices[:, 2].min())
+    mesh = (vertices + np.array([*position, z]), triangles)
+    return mesh, to_manifold(mesh).slice(0.0)
 
 
 def _shape(
@@ -130,14 +162,3 @@ def _shape(
         vertices, triangles = blob(rng, small, rotation, irregularity, subdivisions)
         parts.append(to_manifold((vertices + shift, triangles)))
     return to_mesh(Manifold.batch_boolean(parts, OpType.Add))
-
-
-def _visible(mesh: Triangles, section_um2: float, region: Region) -> float:
-    """Area of the cut that counts: all of it or nothing, by whether the body's middle is in the frame and the layer."""
-    x, y = mesh[0][:, 0].mean(), mesh[0][:, 1].mean()
-    outer, inner = np.interp(x, region.x_um, region.outer_um), np.interp(x, region.x_um, region.inner_um)
-    return section_um2 if inner <= y <= outer and region.view.contains(np.array([x, y])) else 0.0
-
-
-def _sections(meshes: list[Triangles]) -> list[np.ndarray]:
-    return [polygon for mesh in meshes for polygon in to_manifold(mesh).slice(0.0).to_polygons()]

@@ -1,6 +1,7 @@
 """The section of one layer and the frame over it: where its inclusions and cracks may go."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from manifold3d import CrossSection
@@ -17,12 +18,17 @@ class Region:
     outer_um: np.ndarray  # (nx,) height of the outer interface in the section plane
     inner_um: np.ndarray  # (nx,)
 
-    def visible_area_um2(self) -> float:
-        """Area of the layer's section inside the frame."""
+    @cached_property
+    def visible(self) -> CrossSection:
+        """The layer's section inside the frame."""
         outline = np.concatenate([
             np.stack([self.x_um, self.inner_um], axis=1), np.stack([self.x_um, self.outer_um], axis=1)[::-1]
         ])  # fmt: skip
-        return (CrossSection([outline]) ^ CrossSection([self.view.corners])).area()
+        return CrossSection([outline]) ^ CrossSection([self.view.corners])
+
+    def visible_area_um2(self) -> float:
+        """Area of the layer's section inside the frame."""
+        return self.visible.area()
 
     def point(self, x: float, depth_fraction: float) -> tuple[float, float]:
         """The point at a relative depth below the outer interface."""

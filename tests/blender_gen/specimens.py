@@ -12,7 +12,7 @@ RESIN, COATING, PORE, SUBSTRATE = range(4)
 
 def slab(
     thickness_um=20.0, tilt_deg=0.0, centre=(0.0, 10.0), size_px=(200, 160), pixel_size_um=0.31, outer=None, spheres=(),
-    line=None,
+    line=None, subdivisions=5,
 ):  # fmt: skip
     """A plane layer on height 0; `outer` makes its upper surface a function of x; spheres are (x, y, z, radius)."""
     view = View(centre, tilt_deg, *size_px, pixel_size_um)
@@ -26,8 +26,9 @@ def slab(
         Stratum(COATING, top, flat),
         Stratum(SUBSTRATE, flat, flat - 500),
     )
-    unit, triangles = icosphere(5)
+    unit, triangles = icosphere(subdivisions)
     bodies = tuple(
         Body(PORE, COATING, (unit * r + np.array([cx, cy, cz]), triangles), clipped=True) for cx, cy, cz, r in spheres
     )
-    return Specimen(NAMES, MATERIALS, view, x, z, strata, bodies, facts={"pore_lines": line or {}})
+    facts = {"pore_lines": line or {}}
+    return Specimen(NAMES, MATERIALS, view, x, z, strata, bodies, hosts={PORE: COATING}, facts=facts)

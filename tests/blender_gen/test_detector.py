@@ -9,11 +9,11 @@ from blender_gen import artefacts, detector
 from blender_gen.artefacts import ArtefactSettings
 from blender_gen.detector import Conditions
 from blender_gen.phases import materials
+from blender_gen.preparation import prepare
+from blender_gen.recipe import Preparation
 from blender_gen.scene import Passes
 
-CLEAN = ArtefactSettings(
-    shading=0, banding=0, resin_glow=0, scratches=0, scratch_depth=0, filled_pores=0, line_jitter_px=0
-)
+CLEAN = ArtefactSettings(shading=0, banding=0, resin_glow=0, line_jitter_px=0)
 QUIET = Conditions(
     beam_kev=20, beam_current_na=1, dwell_us=1, collection=1, threshold_kev=2, probe_um=0.0, astigmatism=1,
     astigmatism_deg=0, boundary_contrast=0, read_noise=0, dark=0.1, bright=0.9, gamma=1, bits=8, artefacts=CLEAN,
@@ -69,7 +69,7 @@ def test_tilt_law():
 def test_flat_phases_have_their_yields():
     phase = np.zeros((8, 8), np.uint8)
     phase[4:] = 1
-    yields, *_ = detector.surface(passes_of(phase), NAMES, np.ones(phase.shape), QUIET, np.random.default_rng(0))
+    yields = detector.surface(passes_of(phase), NAMES, np.ones(phase.shape), phase == 2, QUIET).yields
     assert yields[0, 0] == pytest.approx(materials()["epoxy"].backscatter_coefficient(20))
     assert yields[-1, 0] == pytest.approx(materials()["Fe2Al5"].backscatter_coefficient(20))
 
@@ -78,11 +78,10 @@ def test_a_deep_open_pore_is_darker_than_one_filled_with_resin_and_a_shallow_one
     phase = np.full((9, 9), 1)
     phase[3:6, 3:6] = 2
     dark = np.where(phase == 2, 0.02, 1).astype(np.float32)
-    texture, rng = np.ones(phase.shape), np.random.default_rng(0)
-    deep = detector.surface(passes_of(phase, sky=dark), NAMES, texture, QUIET, rng)[0][4, 4]
-    shallow = detector.surface(passes_of(phase), NAMES, texture, QUIET, rng)[0][4, 4]
-    filled_conditions = replace(QUIET, artefacts=replace(CLEAN, filled_pores=1.0))
-    filled = detector.surface(passes_of(phase), NAMES, texture, filled_conditions, rng)[0][4, 4]
+    texture, none = np.ones(phase.shape), np.zeros(phase.shape, dtype=bool)
+    deep = detector.surface(passes_of(phase, sky=dark), NAMES, texture, none, QUIET).yields[4, 4]
+    shallow = detector.surface(passes_of(phase), NAMES, texture, none, QUIET).yields[4, 4]
+    filled = detector.surface(passes_of(phase), NAMES, texture, phase == 2, QUIET).yields[4, 4]
     assert deep < filled < shallow
     assert filled == pytest.approx(materials()["epoxy"].backscatter_coefficient(20))
     assert shallow == pytest.approx(materials()["Fe2Al5"].backscatter_coefficient(20))
@@ -133,7 +132,8 @@ def test_greys_put_the_percentiles_where_the_operator_set_them(bits, dtype, top)
 def test_micrograph_is_reproducible_and_ordered_by_atomic_number():
     phase = np.zeros((64, 64), np.uint8)
     phase[32:] = 1
-    args = passes_of(phase), NAMES, np.ones(phase.shape), 0.2, replace(QUIET, collection=0.2, dwell_us=10)
+    texture, filled = np.ones(phase.shape), np.zeros(phase.shape, dtype=bool)
+    args = passes_of(phase), NAMES, texture, filled, 0.2, replace(QUIET, collection=0.2, dwell_us=10)
     first, again = (detector.image(*args, np.random.default_rng(3)) for _ in range(2))
     assert np.array_equal(first, again)
     assert first[40:].mean() > first[:24].mean() + 100
@@ -141,16 +141,17 @@ def test_micrograph_is_reproducible_and_ordered_by_atomic_number():
 
 def test_artefacts_that_are_off_change_nothing():
     yields = np.random.default_rng(0).uniform(0.1, 0.4, size=(50, 60))
-    resin = np.zeros(yields.shape)
-    resin[:20] = 1
+    resin = np.zeros(yields.shape, dtype=bool)
+    resin[:20] = True
     rng = np.random.default_rng(1)
     assert np.array_equal(artefacts.before_noise(yields, resin, CLEAN, rng), yields)
+    assert np.array_equal(artefacts.shift_lines(yields, artefacts.line_shifts(50, CLEAN, rng)), yields)
     assert np.array_equal(artefacts.after_noise(yields, CLEAN, rng), yields)
 
 
 def test_resin_glows_away_from_the_coating_only():
-    resin = np.zeros((120, 60))
-    resin[:80] = 1
+    resin = np.zeros((120, 60), dtype=bool)
+    resin[:80] = True
     settings = replace(CLEAN, resin_glow=2.0)
     glowing = artefacts.before_noise(np.ones(resin.shape), resin, settings, np.random.default_rng(0))
     assert np.all(glowing[80:] == 1)
@@ -159,8 +160,26 @@ def test_resin_glows_away_from_the_coating_only():
 
 def test_line_jitter_has_its_spread():
     ramp = np.tile(np.arange(200.0), (4000, 1))
-    settings = replace(CLEAN, line_jitter_px=0.4)
-    moved = artefacts.before_noise(ramp, np.zeros(ramp.shape), settings, np.random.default_rng(0))
-    shifts = (moved - ramp)[:, 100]
+    drawn = artefacts.line_shifts(len(ramp), replace(CLEAN, line_jitter_px=0.4), np.random.default_rng(0))
+    shifts = (artefacts.shift_lines(ramp, drawn) - ramp)[:, 100]
+    assert shifts == pytest.approx(drawn, abs=1e-6)
     assert shifts.std() == pytest.approx(0.4, rel=0.1)
     assert np.corrcoef(shifts[1:], shifts[:-1])[0, 1] == pytest.approx(0.6, abs=0.06)
+
+
+def test_resin_fills_connected_voids_together_and_the_wanted_share_of_them():
+    void = np.zeros((400, 400), dtype=bool)
+    void[::8, ::8] = void[1::8, ::8] = True
+    recipe = Preparation(filled_pores=0.3)
+    prepared = prepare(recipe, void, np.random.default_rng(0))
+    assert np.array_equal(prepared.filled[::8, ::8], prepared.filled[1::8, ::8])
+    share = prepared.filled[::8, ::8].mean()
+    assert abs(share - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 2500)
+    assert not prepared.filled[~void].any()
+    assert np.all(prepared.factor == 1)
+
+
+def test_scratches_change_the_signal_by_their_depth():
+    recipe = Preparation(scratches=20, scratch_depth=0.05)
+    factor = prepare(recipe, np.zeros((200, 200), dtype=bool), np.random.default_rng(0)).factor
+    assert 0.03 < np.abs(factor - 1).max() < 0.05 * 20

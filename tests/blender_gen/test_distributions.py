@@ -1,12 +1,17 @@
+from typing import Annotated
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from blender_gen.distributions import AnyNumber, Fraction, NotNegative, Positive
+from blender_gen.distributions import Fraction, Number, between, positive
 
 numbers = st.floats(-1e6, 1e6)
+AnyNumber = Number
+Positive = Annotated[Number, positive(1e6)]
+NotNegative = Annotated[Number, between(0, 1e6)]
 
 
 def parse(kind, value):
@@ -55,7 +60,14 @@ def test_choice_follows_its_weights():
         (NotNegative, {"uniform": {"low": -1, "high": 1}}, "at least 0"),
         (Fraction, 1.2, "at most 1"),
         (AnyNumber, {"uniform": {"low": 2, "high": 1}}, "above high"),
-        (AnyNumber, {"normal": {"mean": 0, "sd": 1, "min": 10}}, "outside"),
+        (AnyNumber, {"normal": {"mean": 0, "sd": 1, "min": 10}}, "next to nothing"),
+        (AnyNumber, {"normal": {"mean": 0, "sd": 1, "min": 1, "max": 1}}, "next to nothing"),
+        (AnyNumber, {"normal": {"mean": 0, "sd": 0, "min": 1}}, "next to nothing"),
+        (AnyNumber, {"lognormal": {"median": 2, "sigma_g": 1.1, "min": 50}}, "next to nothing"),
+        (AnyNumber, {"normal": {"mean": float("nan"), "sd": 1}}, "finite"),
+        (AnyNumber, {"choice": {"values": [float("nan")]}}, "finite"),
+        (AnyNumber, {"uniform": {"low": 0, "high": float("inf")}}, "finite"),
+        (AnyNumber, "5e-1", "write 0.5"),
         (AnyNumber, {"choice": {"values": [1, 2], "weights": [1]}}, "1 weights for 2 values"),
         (AnyNumber, {"fixed": 1, "uniform": {"low": 0, "high": 1}}, "one of"),
         (AnyNumber, {}, "one of"),
@@ -66,3 +78,20 @@ def test_choice_follows_its_weights():
 def test_what_makes_no_sense_is_refused(kind, value, message):
     with pytest.raises(ValidationError, match=message):
         parse(kind, value)
+
+
+def test_truncation_keeps_the_shape_of_the_distribution():
+    """Against the closed form of a truncated normal, far in its upper tail."""
+    from scipy.stats import truncnorm
+
+    rng = np.random.default_rng(3)
+    distribution = parse(AnyNumber, {"normal": {"mean": 20, "sd": 2, "min": 26, "max": 30}})
+    drawn = np.array([distribution.draw(rng) for _ in range(4000)])
+    expected = truncnorm(3, 5, loc=20, scale=2)
+    assert abs(drawn.mean() - expected.mean()) < 4 * expected.std() / np.sqrt(len(drawn))
+    assert drawn.min() >= 26
+    assert drawn.max() <= 30
+
+
+def test_a_distribution_without_limits_passes_where_they_are_out_of_reach():
+    assert parse(Positive, {"normal": {"mean": 45, "sd": 5}}).draw(np.random.default_rng(0)) > 0

@@ -4,14 +4,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from manifold3d import CrossSection, OpType
 from test_recipe import RECIPES, SLURRY
 
 from blender_gen.families.coating import make_coating
+from blender_gen.families.inclusions import _body
 from blender_gen.fields import SHAPES, gaussian_field
-from blender_gen.recipe import load_recipe
+from blender_gen.recipe import Inclusion, load_recipe
 from blender_gen.section import cut
 from blender_gen.seeding import Stage, generator
 from blender_gen.solids import angular, blob, ellipsoid, icosphere, random_rotation, sheet, to_manifold
+from blender_gen.specimen import View
+from semforge.errors import RejectedSpecimen
 
 
 def test_field_has_unit_variance_and_its_correlation_length():
@@ -93,3 +97,35 @@ def test_area_percent_is_reached():
         pore, coating = recipe.phase_names.index("pore"), recipe.phase_names.index("Fe2Al5")
         found.append(100 * section.visible[pore].area() / section.layer_area_um2[coating])
     assert np.mean(found) == pytest.approx(5, abs=0.5)
+
+
+@pytest.mark.parametrize("shape", ["irregular", "smooth", "angular"])
+def test_bodies_have_the_volume_that_their_diameter_says(shape):
+    inclusion = Inclusion(
+        name="pore", material="void", area_percent=5, ecd_um=3.0, shape=shape, irregularity=0.4, aspect=2
+    )
+    view = View((0.0, 0.0), 0.0, 100, 100, 0.2)
+    for seed in range(10):
+        mesh, cut_face = _body(inclusion, 3.0, (0.0, 0.0), view, np.random.default_rng(seed))
+        assert to_manifold(mesh).volume() == pytest.approx(np.pi / 6 * 27, rel=1e-4)
+        assert cut_face.area() > 0
+
+
+def test_populations_within_others_stay_there():
+    changes = ["frame.width_px=200", "frame.height_px=200", "layers.1.inclusions.2.probability=1",
+               "layers.1.inclusions.1.probability=1", "layers.1.thickness_um=200"]  # fmt: skip
+    recipe = load_recipe(next(p for p in RECIPES if p.stem == "ebc"), changes)
+    assert recipe.layers[1].inclusions[2].within == recipe.layers[1].inclusions[1].name
+    specimen = make_coating(recipe, generator(0, 0, Stage.SPECIMEN))
+    droplet, host = (recipe.phase_names.index(recipe.layers[1].inclusions[i].name) for i in (2, 1))
+    union = {p: CrossSection.batch_boolean([to_manifold(b.mesh).slice(0.0) for b in specimen.bodies if b.phase == p],
+                                           OpType.Add) for p in (droplet, host)}  # fmt: skip
+    assert union[droplet].area() > 0
+    assert (union[droplet] ^ union[host]).area() > 0.6 * union[droplet].area()
+
+
+def test_what_cannot_be_filled_is_rejected_with_its_reason():
+    changes = ["layers.1.inclusions.1.ecd_um=0.02", "layers.1.inclusions.1.area_percent=50", "frame.pixel_size_um=1",
+               "layers.1.inclusions.0.area_percent=0"]  # fmt: skip
+    with pytest.raises(RejectedSpecimen, match=r"pore: .* bodies fill"):
+        make_coating(load_recipe(SLURRY, changes), generator(0, 0, Stage.SPECIMEN))

@@ -115,6 +115,17 @@ def test_blender_does_not_grow_over_many_scenes(small):
     assert counts == first
 
 
+def test_thousands_of_bodies_keep_their_order():
+    """More bodies than a fixed step could stack; every one of them must be seen whole."""
+    rng = np.random.default_rng(0)
+    grid = [(x, y) for x in np.arange(-29, 29, 0.8) for y in np.arange(1, 19, 0.8)]
+    spheres = [(x, y, rng.uniform(-0.1, 0.1), 0.3) for x, y in grid] * 6  # six bodies at every place
+    specimen = slab(20.0, spheres=spheres, size_px=(400, 200), pixel_size_um=0.15, subdivisions=1)
+    seen = np.unique(scene.render(cut(specimen)).instance)
+    assert len(spheres) > 7000
+    assert seen[1:].min() > 5 * len(grid)  # the last one at a place hides the others
+
+
 def test_audit_rejects_a_label_map_that_is_off():
     specimen = slab(20.0)
     section = cut(specimen)

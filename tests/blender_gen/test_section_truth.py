@@ -87,3 +87,8 @@ def test_solids_below_the_section_lose_their_pores():
     full = sum(to_manifold(mesh).volume() for _, mesh in sectioned_solids(slab(20.0)))
     empty = sum(to_manifold(mesh).volume() for _, mesh in sectioned_solids(slab(20.0, spheres=[sphere])))
     assert full - empty == pytest.approx(2 / 3 * np.pi * 4**3, rel=5e-3)
+
+
+def test_a_phase_that_was_not_drawn_is_in_the_truth_with_zero():
+    pores = coating_truth(cut(slab(20.0)))["inclusions"]["pore"]
+    assert (pores["area_percent"], pores["count"]) == (0.0, 0)
