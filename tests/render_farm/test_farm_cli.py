@@ -138,7 +138,7 @@ def test_killed_worker_is_replaced(start: Farm, tmp_path: Path) -> None:
 
 def test_second_run_is_refused_while_the_first_goes_on(start: Farm, tmp_path: Path) -> None:
     folder = Folder(tmp_path / "out")
-    first = start(folder.root, pause_s=0.3)
+    first = start(folder.root, pause_s=2.0)
     wait_for(lambda: at_work(folder))
     second = start(folder.root)
     _, errors = second.communicate(timeout=20)
