@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 
 from blender_gen import artefacts
 from blender_gen.artefacts import ArtefactSettings
-from blender_gen.phases import VOID, Material, materials
+from blender_gen.phases import VOID, Material, materials, void_mask
 from blender_gen.recipe import Imaging
 from blender_gen.scene import Passes
 
@@ -116,7 +116,7 @@ def surface(
     """
     kev, resin = conditions.beam_kev, materials()[RESIN]
     solid = [materials()[RESIN if name == VOID else name] for name in phase_materials]
-    void = np.isin(passes.phase, [i for i, name in enumerate(phase_materials) if name == VOID])
+    void = void_mask(passes.phase, phase_materials)
     filled, open_void = void & filled, void & ~filled
     seen = np.where(void, passes.wall, passes.phase)
 

@@ -7,10 +7,12 @@ K45); of compounds, mass-fraction mixing, Castaing 1960; electron range, Kanaya 
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+import numpy as np
 import yaml
 
 VOID = "void"  # the recipe's word for emptiness: a pore or an open crack
@@ -56,6 +58,11 @@ def element_backscatter(atomic_number: int, beam_kev: float) -> float:
 def materials() -> dict[str, Material]:
     """All materials that a recipe may name."""
     return _materials()
+
+
+def void_mask(phase: np.ndarray, phase_materials: Sequence[str]) -> np.ndarray:
+    """Where a map of phase ids (H, W) shows emptiness: (H, W) bool."""
+    return np.isin(phase, [i for i, name in enumerate(phase_materials) if name == VOID])
 
 
 def parse_formula(formula: str) -> dict[str, float]:

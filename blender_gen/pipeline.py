@@ -8,7 +8,7 @@ import numpy as np
 import semforge
 from blender_gen import detector, scene
 from blender_gen.families.coating import make_coating
-from blender_gen.phases import VOID
+from blender_gen.phases import void_mask
 from blender_gen.preparation import prepare
 from blender_gen.recipe import Recipe, recipe_hash, recipe_text
 from blender_gen.sample import Header, Sample
@@ -70,7 +70,7 @@ def _attempt(recipe: Recipe, index: int, seed: int, attempt: int, threads: int) 
     audit(section, passes.phase)
     pixel = specimen.view.pixel_size_um
     rng = generator(seed, index, Stage.TEXTURE, attempt)
-    void = np.isin(passes.phase, [i for i, name in enumerate(recipe.phase_materials) if name == VOID])
+    void = void_mask(passes.phase, recipe.phase_materials)
     grain = texture(recipe, specimen.view, passes.wall, rng)
     prepared = prepare(recipe.imaging.preparation, void, rng)
     rng = generator(seed, index, Stage.IMAGING, attempt)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from manifold3d import triangulate
 
+from blender_gen.phases import void_mask
 from blender_gen.section import Outline, Section, sectioned_solids
 from blender_gen.solids import Triangles
 from blender_gen.specimen import View
@@ -53,24 +54,23 @@ def render(section: Section, threads: int = 0) -> Passes:
     """
     bpy = _blender(threads)
     view = section.specimen.view
-    void_phases = [i for i, material in enumerate(section.specimen.materials) if material == "void"]
     _camera(bpy, view)
     faces = _cut_faces(section.outlines, len(section.specimen.strata))
-    _mesh(bpy, "section", *faces, material=_id_material(bpy))
-    walls, rim = _wall_material(bpy), _id_material(bpy)
+    flat, walls = _material(bpy, "ids", sky=False), _material(bpy, "walls", sky=True)
+    _mesh(bpy, "section", *faces, material=flat)
     for number, (phase, mesh) in enumerate(sectioned_solids(section.specimen)):
-        _solid(bpy, f"relief{number}", mesh, phase, rim, walls)
+        _solid(bpy, f"relief{number}", mesh, phase, flat, walls)
     _view_layers(bpy)
     channels = _render(bpy)
-    return _passes(channels, void_phases, len(section.specimen.phase_names))
+    return _passes(channels, section.specimen.materials)
 
 
-def _passes(channels: dict[str, np.ndarray], void_phases: list[int], phase_count: int) -> Passes:
+def _passes(channels: dict[str, np.ndarray], phase_materials: tuple[str, ...]) -> Passes:
     phase = np.rint(channels["section.phase.X"])
-    if phase.min() < 1 or phase.max() > phase_count:
+    if phase.min() < 1 or phase.max() > len(phase_materials):
         raise RenderError("a pixel of the label map sees no declared phase")
     phase = (phase - 1).astype(np.uint8)
-    void = np.isin(phase, void_phases)
+    void = void_mask(phase, phase_materials)
     wall = np.rint(channels["relief.phase.X"]).astype(np.int32) - 1
     wall = np.where(void & (wall >= 0), wall, phase).astype(np.uint8)
     depth = channels["relief.Depth.Z"] - CAMERA_ABOVE_UM - 1.0
@@ -181,14 +181,6 @@ def _solid(bpy: Any, name: str, mesh: Triangles, phase: int, flat: Any, walls: A
     data.materials.append(walls)
     is_wall = (mesh[0][:, 2][mesh[1]] < -1e-4).any(axis=1)
     data.polygons.foreach_set("material_index", is_wall.astype(np.int32))
-
-
-def _id_material(bpy: Any) -> Any:
-    return _material(bpy, "ids", sky=False)
-
-
-def _wall_material(bpy: Any) -> Any:
-    return _material(bpy, "walls", sky=True)
 
 
 def _material(bpy: Any, name: str, sky: bool) -> Any:
