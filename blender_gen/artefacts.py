@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 
-from blender_gen.recipe import Artefacts
+from blender_gen.recipe.imaging import Artefacts
 
 JITTER_MEMORY = 0.6  # correlation of the line jitter from one line to the next
 

@@ -18,9 +18,9 @@ from scipy.ndimage import gaussian_filter
 
 from blender_gen import artefacts
 from blender_gen.artefacts import ArtefactSettings
+from blender_gen.passes import Passes
 from blender_gen.phases import VOID, Material, materials, void_mask
-from blender_gen.recipe import Imaging
-from blender_gen.scene import Passes
+from blender_gen.recipe.imaging import Imaging
 
 ELECTRONS_PER_NA_US = 6241.5  # 1 nA for 1 µs over the elementary charge
 STEEPEST_DEG = 80.0  # the tilt law holds up to here
@@ -76,15 +76,15 @@ def draw_conditions(imaging: Imaging, rng: np.random.Generator) -> Conditions:
 
 
 def image(
-    passes: Passes, phase_materials: tuple[str, ...], texture: np.ndarray, filled: np.ndarray, pixel_size_um: float,
-    conditions: Conditions, rng: np.random.Generator,
+    passes: Passes, sky: np.ndarray, phase_materials: tuple[str, ...], texture: np.ndarray, filled: np.ndarray,
+    pixel_size_um: float, conditions: Conditions, rng: np.random.Generator,
 ) -> np.ndarray:  # fmt: skip
     """Take one micrograph: (H, W) uint8 or uint16.
 
-    `texture` (H, W) multiplies the yield (grain contrast, mottling, scratches); `filled` (H, W) bool
-    tells which voids hold resin.
+    `sky` (H, W) is the visible share of the sky; `texture` (H, W) multiplies the yield (grain contrast,
+    mottling, scratches); `filled` (H, W) bool tells which voids hold resin.
     """
-    seen = surface(passes, phase_materials, texture, filled, conditions)
+    seen = surface(passes, sky, phase_materials, texture, filled, conditions)
     range_um = _mean_range_um(passes.wall, phase_materials, conditions.beam_kev)
     yields = boundary_profile(seen.yields, np.log(seen.density_g_cm3), range_um, pixel_size_um, conditions)
     energy = gaussian_filter(seen.energy, _probe_px(conditions, pixel_size_um), mode="nearest")
@@ -107,7 +107,12 @@ class Surface:
 
 
 def surface(
-    passes: Passes, phase_materials: tuple[str, ...], texture: np.ndarray, filled: np.ndarray, conditions: Conditions
+    passes: Passes,
+    sky: np.ndarray,
+    phase_materials: tuple[str, ...],
+    texture: np.ndarray,
+    filled: np.ndarray,
+    conditions: Conditions,
 ) -> Surface:
     """Yields and materials at the surface.
 
@@ -122,8 +127,7 @@ def surface(
 
     yields = np.array([m.backscatter_coefficient(kev) for m in solid])[seen] * texture
     mean_z = np.array([m.mean_atomic_number for m in solid])[seen]
-    sky = np.where(void, _smooth_within(passes.sky, void, 1.0), 1.0)
-    cosine = np.clip(passes.normal_z, np.cos(np.radians(STEEPEST_DEG)), 1)
+    cosine = np.clip(passes.normal[..., 2], np.cos(np.radians(STEEPEST_DEG)), 1)
     tilted = yields * tilt_factor(cosine, mean_z) * (FAINTEST_SKY + (1 - FAINTEST_SKY) * sky)
     yields = np.where(open_void, np.minimum(tilted, 0.95), yields)
     yields[filled] = resin.backscatter_coefficient(kev)
@@ -220,9 +224,3 @@ def _mean_range_um(wall: np.ndarray, phase_materials: tuple[str, ...], beam_kev:
     if not pairs:
         return materials()[RESIN].range_um(beam_kev)
     return float(np.average([r for r, _ in pairs], weights=[int(c) for _, c in pairs]))
-
-
-def _smooth_within(values: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian mean over the pixels of a mask only; takes the grain off the sampled sky."""
-    weight = gaussian_filter(mask.astype(float), sigma, mode="nearest")
-    return gaussian_filter(np.where(mask, values, 0.0), sigma, mode="nearest") / np.maximum(weight, 1e-6)

@@ -42,9 +42,7 @@ class Material:
 
     def range_um(self, beam_kev: float) -> float:
         """Kanaya-Okayama range R = 0.0276 A E^1.67 / (Z^0.89 rho) in µm."""
-        return (
-            0.0276 * self.mean_atomic_weight * beam_kev**1.67 / (self.mean_atomic_number**0.89 * self.density_g_cm3)
-        )
+        return 0.0276 * self.mean_atomic_weight * beam_kev**1.67 / (self.mean_atomic_number**0.89 * self.density_g_cm3)
 
 
 def element_backscatter(atomic_number: int, beam_kev: float) -> float:

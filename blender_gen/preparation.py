@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import label
 
-from blender_gen.recipe import Preparation
+from blender_gen.recipe.imaging import Preparation
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 Two view layers are rendered with one ray through each pixel's centre. `section` sees the cut
 faces and gives phase and instance; `relief` sees the layers as solids with their pores and
-cracks open, and gives the depth, the surface normal, the sky visibility and the phase of the
-wall that is seen in a void. Blender is imported on the first call and keeps running in the process.
+cracks open, and gives the height, the surface normal and the phase of the wall that is seen in a
+void. Blender is imported on the first call and keeps running in the process.
 """
 
 import os
@@ -11,13 +11,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from manifold3d import triangulate
 
+from blender_gen.passes import Passes
 from blender_gen.phases import void_mask
 from blender_gen.section import Outline, Section, sectioned_solids
 from blender_gen.solids import Triangles
@@ -26,25 +26,11 @@ from semforge.errors import SemforgeError
 
 LAYERS_UM, BODIES_UM = 0.5, 1.2  # cut faces are stacked in painter's order, in these parts of the stack
 LEAST_STEP_UM = 3e-5  # steps must stay well above the rounding of a ray's length
-SKY_SAMPLES = 16
-SKY_DISTANCE_UM = 60.0
 CAMERA_ABOVE_UM = 2.0
 
 
 class RenderError(SemforgeError):
     """Blender gave no picture, or one that cannot be right."""
-
-
-@dataclass(frozen=True)
-class Passes:
-    """What every pixel's centre sees, each (H, W)."""
-
-    phase: np.ndarray  # uint8: phase id of the cut face; voids are phases too
-    instance: np.ndarray  # uint32: body id, 0 in the layers
-    depth_um: np.ndarray  # float32: below the section plane, 0 outside voids
-    normal_z: np.ndarray  # float32: cosine between surface normal and beam, 1 outside voids
-    sky: np.ndarray  # float32: share of the sky that is seen, 1 outside voids
-    wall: np.ndarray  # uint8: phase of the solid that the beam hits
 
 
 def render(section: Section, threads: int = 0) -> Passes:
@@ -56,16 +42,17 @@ def render(section: Section, threads: int = 0) -> Passes:
     view = section.specimen.view
     _camera(bpy, view)
     faces = _cut_faces(section.outlines, len(section.specimen.strata))
-    flat, walls = _material(bpy, "ids", sky=False), _material(bpy, "walls", sky=True)
-    _mesh(bpy, "section", *faces, material=flat)
+    material = _material(bpy, "ids")
+    _mesh(bpy, "section", *faces, material=material)
     for number, (phase, mesh) in enumerate(sectioned_solids(section.specimen)):
-        _solid(bpy, f"relief{number}", mesh, phase, flat, walls)
+        ids = np.full(len(mesh[1]), phase + 1.0)
+        _mesh(bpy, f"relief{number}", mesh, ids, np.zeros(len(ids)), material)
     _view_layers(bpy)
     channels = _render(bpy)
-    return _passes(channels, section.specimen.materials)
+    return _passes(channels, section.specimen.materials, view)
 
 
-def _passes(channels: dict[str, np.ndarray], phase_materials: tuple[str, ...]) -> Passes:
+def _passes(channels: dict[str, np.ndarray], phase_materials: tuple[str, ...], view: View) -> Passes:
     phase = np.rint(channels["section.phase.X"])
     if phase.min() < 1 or phase.max() > len(phase_materials):
         raise RenderError("a pixel of the label map sees no declared phase")
@@ -74,13 +61,15 @@ def _passes(channels: dict[str, np.ndarray], phase_materials: tuple[str, ...]) -
     wall = np.rint(channels["relief.phase.X"]).astype(np.int32) - 1
     wall = np.where(void & (wall >= 0), wall, phase).astype(np.uint8)
     depth = channels["relief.Depth.Z"] - CAMERA_ABOVE_UM - 1.0
+    normal = np.stack([channels[f"relief.Normal.{axis}"] for axis in "XYZ"], axis=-1)
+    normal[..., :2] = normal[..., :2] @ view.axes.T
     return Passes(
         phase=phase,
         instance=np.rint(channels["section.instance.X"]).astype(np.uint32),
-        depth_um=np.where(void, np.clip(depth, 0, 1000), 0).astype(np.float32),
-        normal_z=np.where(void, np.clip(channels["relief.Normal.Z"], 0, 1), 1).astype(np.float32),
-        sky=np.where(void, np.clip(channels["relief.sky.X"], 0, 1), 1).astype(np.float32),
+        height_um=np.where(void, -np.clip(depth, 0, 1000), 0).astype(np.float32),
+        normal=np.where(void[..., None], normal, np.array([0, 0, 1])).astype(np.float32),
         wall=wall,
+        path_um={},
     )
 
 
@@ -174,16 +163,7 @@ def _mesh(bpy: Any, name: str, mesh: Triangles, phases: np.ndarray, instances: n
     return data
 
 
-def _solid(bpy: Any, name: str, mesh: Triangles, phase: int, flat: Any, walls: Any) -> None:
-    """A sectioned layer. Only walls ask for the sky, since it costs many rays; the cut face sees all of it."""
-    ids = np.full(len(mesh[1]), phase + 1.0)
-    data = _mesh(bpy, name, mesh, ids, np.zeros(len(mesh[1])), flat)
-    data.materials.append(walls)
-    is_wall = (mesh[0][:, 2][mesh[1]] < -1e-4).any(axis=1)
-    data.polygons.foreach_set("material_index", is_wall.astype(np.int32))
-
-
-def _material(bpy: Any, name: str, sky: bool) -> Any:
+def _material(bpy: Any, name: str) -> Any:
     material = bpy.data.materials.new(name)
     material.use_nodes = True
     material.cycles.emission_sampling = "NONE"
@@ -195,13 +175,6 @@ def _material(bpy: Any, name: str, sky: bool) -> Any:
         output = tree.nodes.new("ShaderNodeOutputAOV")
         output.aov_name = key
         tree.links.new(attribute.outputs["Fac"], output.inputs["Value"])
-    if sky:
-        occlusion = tree.nodes.new("ShaderNodeAmbientOcclusion")
-        occlusion.samples = SKY_SAMPLES
-        occlusion.inputs["Distance"].default_value = SKY_DISTANCE_UM
-        output = tree.nodes.new("ShaderNodeOutputAOV")
-        output.aov_name = "sky"
-        tree.links.new(occlusion.outputs["AO"], output.inputs["Value"])
     surface = tree.nodes.new("ShaderNodeOutputMaterial")
     emission = tree.nodes.new("ShaderNodeEmission")
     tree.links.new(emission.outputs["Emission"], surface.inputs["Surface"])
@@ -214,7 +187,7 @@ def _view_layers(bpy: Any) -> None:
     section.name = "section"
     relief = scene.view_layers.new("relief")
     relief.use_pass_z = relief.use_pass_normal = True
-    for layer, outputs in ((section, ("phase", "instance")), (relief, ("phase", "sky"))):
+    for layer, outputs in ((section, ("phase", "instance")), (relief, ("phase",))):
         for name in outputs:
             aov = layer.aovs.add()
             aov.name, aov.type = name, "VALUE"

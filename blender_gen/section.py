@@ -9,7 +9,8 @@ from manifold3d import CrossSection, Manifold, OpType
 
 from blender_gen.phases import VOID
 from blender_gen.solids import Triangles, sheet, to_manifold, to_mesh
-from blender_gen.specimen import Body, Specimen, Stratum
+from blender_gen.specimen import Body, Specimen, Stratum, View
+from semforge.errors import RejectedSpecimen
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Section:
     visible: dict[int, CrossSection]  # phase -> the region inside the frame where it is seen
     layer_area_um2: dict[int, float]  # layer phase -> area between its interfaces inside the frame
 
+    @property
+    def view(self) -> View:
+        """The part of the plane that the micrograph shows."""
+        return self.specimen.view
+
 
 def cut(specimen: Specimen) -> Section:
     """Cut a specimen at z = 0."""
@@ -47,6 +53,23 @@ def cut(specimen: Specimen) -> Section:
         visible[phase] = (strip ^ frame) - covered
     areas = {phase: (strip ^ frame).area() for phase, strip in strips.items()}
     return Section(specimen, tuple(outlines), visible, areas)
+
+
+def audit(section: Section, phase: np.ndarray) -> None:
+    """Compare the label map's areas with the exact ones.
+
+    A straight boundary of n pixels along the pixel grid can put every one of them on the wrong side
+    by half, so the areas may differ by n/2. Raises RejectedSpecimen on more.
+    """
+    pixel = section.specimen.view.pixel_size_um
+    counts = np.bincount(phase.ravel(), minlength=len(section.specimen.phase_names))
+    for number, region in section.visible.items():
+        rings = region.to_polygons()
+        boundary = sum(np.linalg.norm(np.diff(r, axis=0, append=r[:1]), axis=1).sum() for r in rings) / pixel
+        error = abs(counts[number] - region.area() / pixel**2)
+        if error > boundary / 2 + 4:
+            name = section.specimen.phase_names[number]
+            raise RejectedSpecimen(f"{name} covers {counts[number]} pixels, {error:.0f} off its exact area")
 
 
 def sectioned_solids(specimen: Specimen) -> list[tuple[int, Triangles]]:

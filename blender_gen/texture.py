@@ -4,27 +4,30 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from blender_gen.fields import gaussian_field
-from blender_gen.recipe import Grains, Layer, Mottle, Recipe
+from blender_gen.recipe.common import Appearance, Grains, Mottle
 from blender_gen.specimen import View
 
 
-def texture(recipe: Recipe, view: View, phase: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Factor on the backscatter yield, (H, W); its mean in each layer is the layer's brightness."""
-    factor = np.ones(phase.shape)
+def texture(appearances: dict[int, Appearance], view: View, wall: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Factor on the yield, (H, W), from the appearance of each phase and the phase that the beam hits.
+
+    Its mean over a phase is the phase's brightness.
+    """
+    factor = np.ones(wall.shape)
     points = view.pixel_centres()
-    for layer in recipe.layers:
-        mask = phase == recipe.phase_names.index(layer.name)
+    for phase, appearance in appearances.items():
+        mask = wall == phase
         if mask.any():
-            factor[mask] = _layer_texture(layer, points[mask], view.pixel_size_um, rng)
+            factor[mask] = _texture(appearance, points[mask], view.pixel_size_um, rng)
     return factor
 
 
-def _layer_texture(layer: Layer, points: np.ndarray, pixel_um: float, rng: np.random.Generator) -> np.ndarray:
-    factor = np.full(len(points), layer.brightness.draw(rng))
-    if layer.grains is not None:
-        factor *= 1 + _grain_contrast(layer.grains, points, pixel_um, rng)
-    if layer.mottle is not None:
-        factor *= 1 + _mottle(layer.mottle, points, rng)
+def _texture(appearance: Appearance, points: np.ndarray, pixel_um: float, rng: np.random.Generator) -> np.ndarray:
+    factor = np.full(len(points), appearance.brightness.draw(rng))
+    if appearance.grains is not None:
+        factor *= 1 + _grain_contrast(appearance.grains, points, pixel_um, rng)
+    if appearance.mottle is not None:
+        factor *= 1 + _mottle(appearance.mottle, points, rng)
     return np.clip(factor, 0.2, 3.0)
 
 

@@ -1,1 +1,37 @@
-"""Families of specimens: parameters and a generator in, a Specimen out."""
+"""Families of specimens: parameters and a generator in, geometry, passes and truth out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from blender_gen import scene
+from blender_gen.families.coating import make_coating
+from blender_gen.passes import Passes
+from blender_gen.section import Section, audit, cut
+from blender_gen.truth import coating_truth
+
+
+@dataclass(frozen=True)
+class Family:
+    """What the pipeline asks of a family. `Built` is the family's own; all it must have is a `view`."""
+
+    build: Callable[[Any, np.random.Generator], Any]  # recipe, generator -> Built; RejectedSpecimen if it cannot be
+    render: Callable[[Any, int], Passes]  # Built, threads -> what the beam sees
+    audit: Callable[[Any, Passes], None]  # label map against exact geometry; RejectedSpecimen if they differ
+    truth: Callable[[Any, Passes], dict[str, Any]]  # Built, passes -> what the specimen is, as stored with a sample
+
+
+def _coating(recipe: Any, rng: np.random.Generator) -> Section:
+    return cut(make_coating(recipe, rng))
+
+
+FAMILIES: dict[str, Family] = {
+    "coating": Family(
+        build=_coating,
+        render=scene.render,
+        audit=lambda section, passes: audit(section, passes.phase),
+        truth=lambda section, passes: coating_truth(section),
+    ),
+}

@@ -8,7 +8,8 @@ from blender_gen.families.cracks import crack_meshes
 from blender_gen.families.inclusions import inclusion_meshes
 from blender_gen.families.region import Region
 from blender_gen.fields import SHAPES, gaussian_field
-from blender_gen.recipe import CoatingRecipe, Frame, Layer, Roughness
+from blender_gen.recipe.coating import CoatingFrame, CoatingRecipe, Layer
+from blender_gen.recipe.common import Roughness
 from blender_gen.specimen import Body, Specimen, Stratum, View
 
 MARGIN_UM = 2.0
@@ -67,7 +68,7 @@ def _draw(layer: Layer, rng: np.random.Generator) -> _Drawn:
     return _Drawn(layer, thickness, surface)
 
 
-def _draw_view(frame: Frame, drawn: list[_Drawn], rng: np.random.Generator) -> View:
+def _draw_view(frame: CoatingFrame, drawn: list[_Drawn], rng: np.random.Generator) -> View:
     """Place the frame so that the middle of its layer is where it is wanted. Height 0 is the substrate's surface."""
     pixel_um = frame.pixel_size_um.draw(rng)
     position = [d.layer.name for d in drawn].index(frame.centre_on)

@@ -4,7 +4,7 @@ import numpy as np
 
 from blender_gen.families.region import Region
 from blender_gen.fields import gaussian_field
-from blender_gen.recipe import Cracks
+from blender_gen.recipe.coating import Cracks
 from blender_gen.solids import Triangles, sheet
 
 DEPTH_UM = 12.0  # how far a crack goes below the section plane

@@ -7,7 +7,7 @@ from manifold3d import CrossSection, Manifold, OpType
 from skimage.measure import points_in_poly
 
 from blender_gen.families.region import Region
-from blender_gen.recipe import Inclusion, PoreLine
+from blender_gen.recipe.coating import Inclusion, PoreLine
 from blender_gen.solids import Triangles, angular, blob, random_rotation, to_manifold, to_mesh
 from blender_gen.specimen import View
 from semforge.errors import RejectedSpecimen
@@ -68,9 +68,7 @@ def _fill(
     )
 
 
-def _place(
-    inclusion: Inclusion, region: Region, size: float, rng: np.random.Generator
-) -> tuple[float, float] | None:
+def _place(inclusion: Inclusion, region: Region, size: float, rng: np.random.Generator) -> tuple[float, float] | None:
     """A point in the layer, None if it is so far off the frame that the body would not be seen."""
     half, _ = region.view.reach_um
     low, high = region.visible_heights()

@@ -8,10 +8,10 @@ import pytest
 from blender_gen import artefacts, detector
 from blender_gen.artefacts import ArtefactSettings
 from blender_gen.detector import Conditions
+from blender_gen.passes import Passes
 from blender_gen.phases import materials
 from blender_gen.preparation import prepare
-from blender_gen.recipe import Preparation
-from blender_gen.scene import Passes
+from blender_gen.recipe.imaging import Preparation
 
 CLEAN = ArtefactSettings(shading=0, banding=0, resin_glow=0, line_jitter_px=0)
 QUIET = Conditions(
@@ -23,9 +23,9 @@ NAMES = ("epoxy", "Fe2Al5", "void")
 
 def passes_of(phase, **changes):
     phase = np.asarray(phase, dtype=np.uint8)
-    flat = Passes(phase=phase, instance=(phase == 2).astype(np.uint32), depth_um=np.zeros(phase.shape, np.float32),
-                  normal_z=np.ones(phase.shape, np.float32), sky=np.ones(phase.shape, np.float32),
-                  wall=np.where(phase == 2, 1, phase).astype(np.uint8))  # fmt: skip
+    up = np.broadcast_to(np.array([0, 0, 1], np.float32), (*phase.shape, 3))
+    flat = Passes(phase=phase, instance=(phase == 2).astype(np.uint32), height_um=np.zeros(phase.shape, np.float32),
+                  normal=up, wall=np.where(phase == 2, 1, phase).astype(np.uint8), path_um={})  # fmt: skip
     return replace(flat, **changes)
 
 
@@ -69,7 +69,8 @@ def test_tilt_law():
 def test_flat_phases_have_their_yields():
     phase = np.zeros((8, 8), np.uint8)
     phase[4:] = 1
-    yields = detector.surface(passes_of(phase), NAMES, np.ones(phase.shape), phase == 2, QUIET).yields
+    ones = np.ones(phase.shape)
+    yields = detector.surface(passes_of(phase), ones, NAMES, ones, phase == 2, QUIET).yields
     assert yields[0, 0] == pytest.approx(materials()["epoxy"].backscatter_coefficient(20))
     assert yields[-1, 0] == pytest.approx(materials()["Fe2Al5"].backscatter_coefficient(20))
 
@@ -79,9 +80,10 @@ def test_a_deep_open_pore_is_darker_than_one_filled_with_resin_and_a_shallow_one
     phase[3:6, 3:6] = 2
     dark = np.where(phase == 2, 0.02, 1).astype(np.float32)
     texture, none = np.ones(phase.shape), np.zeros(phase.shape, dtype=bool)
-    deep = detector.surface(passes_of(phase, sky=dark), NAMES, texture, none, QUIET).yields[4, 4]
-    shallow = detector.surface(passes_of(phase), NAMES, texture, none, QUIET).yields[4, 4]
-    filled = detector.surface(passes_of(phase), NAMES, texture, phase == 2, QUIET).yields[4, 4]
+    bright = np.ones(phase.shape)
+    deep = detector.surface(passes_of(phase), dark, NAMES, texture, none, QUIET).yields[4, 4]
+    shallow = detector.surface(passes_of(phase), bright, NAMES, texture, none, QUIET).yields[4, 4]
+    filled = detector.surface(passes_of(phase), bright, NAMES, texture, phase == 2, QUIET).yields[4, 4]
     assert deep < filled < shallow
     assert filled == pytest.approx(materials()["epoxy"].backscatter_coefficient(20))
     assert shallow == pytest.approx(materials()["Fe2Al5"].backscatter_coefficient(20))
@@ -133,7 +135,7 @@ def test_micrograph_is_reproducible_and_ordered_by_atomic_number():
     phase = np.zeros((64, 64), np.uint8)
     phase[32:] = 1
     texture, filled = np.ones(phase.shape), np.zeros(phase.shape, dtype=bool)
-    args = passes_of(phase), NAMES, texture, filled, 0.2, replace(QUIET, collection=0.2, dwell_us=10)
+    args = passes_of(phase), texture, NAMES, texture, filled, 0.2, replace(QUIET, collection=0.2, dwell_us=10)
     first, again = (detector.image(*args, np.random.default_rng(3)) for _ in range(2))
     assert np.array_equal(first, again)
     assert first[40:].mean() > first[:24].mean() + 100

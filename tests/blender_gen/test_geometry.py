@@ -10,7 +10,8 @@ from test_recipe import RECIPES, SLURRY
 from blender_gen.families.coating import make_coating
 from blender_gen.families.inclusions import _body
 from blender_gen.fields import SHAPES, gaussian_field
-from blender_gen.recipe import Inclusion, load_recipe
+from blender_gen.recipe import load_recipe
+from blender_gen.recipe.coating import Inclusion
 from blender_gen.section import cut
 from blender_gen.seeding import Stage, generator
 from blender_gen.solids import angular, blob, ellipsoid, icosphere, random_rotation, sheet, to_manifold

@@ -1,54 +1,24 @@
-"""What a user may write in a recipe, validated once when it is loaded.
+"""Coatings in cross-section: an ordered list of layers from the outside inwards.
 
-A coating is an ordered list of layers from the outside inwards; the last one is the substrate
-and fills the frame. Lengths are in µm in the specimen, fractions and percentages refer to the
-section plane, angles are in degrees.
+The last layer is the substrate and fills the frame.
 """
 
-import hashlib
-import json
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from blender_gen.distributions import Fraction, Number, between, positive
-from blender_gen.phases import VOID, materials
-from semforge.errors import InputError
-from semforge.files import existing_file
-from semforge.settings import Settings, parse_yaml, validate
+from blender_gen.phases import VOID
+from blender_gen.recipe.common import Appearance, Frame, Name, Roughness, Solid
+from blender_gen.recipe.imaging import Imaging
+from semforge.settings import Settings
 
 
-def _known_material(name: str) -> str:
-    if name != VOID and name not in materials():
-        raise ValueError(f"unknown material {name!r}; known: {VOID}, {', '.join(sorted(materials()))}")
-    return name
+class CoatingFrame(Frame):
+    """The frame, and which layer is placed in it."""
 
-
-Solid = Annotated[str, AfterValidator(_known_material)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-
-
-class Frame(Settings):
-    """What the microscope looks at."""
-
-    width_px: int = Field(512, ge=16, le=16384)
-    height_px: int = Field(512, ge=16, le=16384)
-    pixel_size_um: Annotated[Number, between(1e-4, 50)]
     centre_on: Name  # the layer whose middle is placed in the frame
     centre_at: Fraction  # where, as a fraction of the frame's height from its top
-    # rotation of the specimen in the image plane
-    tilt_deg: Annotated[Number, between(-90, 90)] = Field(0.0, validate_default=True)
-
-
-class Roughness(Settings):
-    """One scale of deviation of an interface from a plane: a Gaussian random field."""
-
-    rms_um: Annotated[Number, between(0, 1000)]
-    correlation_um: Annotated[Number, positive(1e5)]  # distance at which the correlation falls to 1/e
-    shape: Literal["smooth", "tongues", "scallops"] = "smooth"  # tongues point inwards, scallops bulge outwards
 
 
 class PoreLine(Settings):
@@ -110,21 +80,7 @@ class Cracks(Settings):
     clipped: bool = True
 
 
-class Grains(Settings):
-    """Orientation (channelling) contrast: grains that differ slightly in brightness."""
-
-    size_um: Annotated[Number, positive(1e5)]
-    contrast: Annotated[Number, between(0, 1)]  # relative standard deviation of the backscattered signal between grains
-
-
-class Mottle(Settings):
-    """Slow changes of brightness: a Gaussian random field."""
-
-    rms: Annotated[Number, between(0, 1)]  # relative to the signal
-    correlation_um: Annotated[Number, positive(1e5)]
-
-
-class Layer(Settings):
+class Layer(Appearance):
     """One layer. All but the first and the last have a thickness."""
 
     name: Name
@@ -134,10 +90,6 @@ class Layer(Settings):
     surface: tuple[Roughness, ...] = ()  # added by this layer's outer interface to the roughness of what lies below
     inclusions: tuple[Inclusion, ...] = ()
     cracks: tuple[Cracks, ...] = ()
-    # factor on the signal: charging, dissolved elements
-    brightness: Annotated[Number, positive(20)] = Field(1.0, validate_default=True)
-    grains: Grains | None = None
-    mottle: Mottle | None = None
 
     @model_validator(mode="after")
     def _within_is_known(self) -> "Layer":
@@ -151,78 +103,13 @@ class Layer(Settings):
         return self
 
 
-class BackscatterDetector(Settings):
-    """How the backscattered-electron image is taken."""
-
-    beam_kev: Annotated[Number, between(1, 50)]
-    beam_current_na: Annotated[Number, positive(1e4)]
-    dwell_us: Annotated[Number, positive(1e6)]
-    collection: Annotated[Number, positive(1)]  # detected share of the backscattered electrons
-    # a solid-state detector counts energy above it
-    threshold_kev: Annotated[Number, between(0, 20)] = Field(2.0, validate_default=True)
-    probe_um: Annotated[Number, between(0, 10)]  # standard deviation of the probe, defocus included
-    astigmatism: Annotated[Number, between(1, 10)] = Field(1.0, validate_default=True)  # ratio of the probe's axes
-    boundary_contrast: Fraction = Field({"uniform": {"low": 0.0, "high": 0.4}}, validate_default=True)
-    read_noise: Annotated[Number, between(0, 1)] = Field(0.002, validate_default=True)  # of full scale
-
-    @model_validator(mode="after")
-    def _beam_over_threshold(self) -> "BackscatterDetector":
-        least, most = self.beam_kev.support()[0], self.threshold_kev.support()[1]
-        if least < 2 * most:
-            raise ValueError(f"beam_kev can be {least:g}, less than twice threshold_kev, which can be {most:g}")
-        return self
-
-
-class Greys(Settings):
-    """How counts become grey levels, as an operator sets brightness and contrast."""
-
-    dark: Annotated[Number, between(-1, 1)]  # grey level, 0 to 1, of the dimmest percentile of the noise-free image
-    bright: Annotated[Number, between(0, 2)]  # of the brightest percentile
-    gamma: Annotated[Number, between(0.1, 10)] = Field(1.0, validate_default=True)
-    bits: Literal[8, 16] = 8
-
-    @model_validator(mode="after")
-    def _bright_over_dark(self) -> "Greys":
-        dark, bright = self.dark.support()[1], self.bright.support()[0]
-        if bright < dark + 0.05:
-            raise ValueError(f"bright can be {bright:g} and dark {dark:g}; bright must be above dark by 0.05 at least")
-        return self
-
-
-class Preparation(Settings):
-    """What grinding, polishing and mounting leave; the same in every image of a specimen."""
-
-    filled_pores: Fraction = Field(0.5, validate_default=True)  # share of voids that resin has filled
-    scratches: Annotated[Number, between(0, 500)] = Field(0.0, validate_default=True)  # number in the frame
-    scratch_depth: Fraction = Field(0.03, validate_default=True)  # relative change of signal
-
-
-class Artefacts(Settings):
-    """What charging and electronics add to an image."""
-
-    shading: Fraction = Field(0.0, validate_default=True)  # relative, over the frame
-    banding: Fraction = Field(0.0, validate_default=True)  # relative gain noise a line
-    resin_glow: Annotated[Number, between(0, 50)] = Field(0.0, validate_default=True)  # in units of resin's own signal
-    line_jitter_px: Annotated[Number, between(0, 20)] = Field(0.0, validate_default=True)
-
-
-class Imaging(Settings):
-    """Everything between specimen and micrograph."""
-
-    images_per_specimen: int = Field(1, ge=1, le=64)
-    preparation: Preparation = Preparation()
-    detector: BackscatterDetector
-    greys: Greys
-    artefacts: Artefacts = Artefacts()
-
-
 class CoatingRecipe(Settings):
     """A layered coating in cross-section."""
 
     family: Literal["coating"]
     name: str
     description: str = ""
-    frame: Frame
+    frame: CoatingFrame
     layers: tuple[Layer, ...] = Field(min_length=3)
     imaging: Imaging
 
@@ -271,6 +158,11 @@ class CoatingRecipe(Settings):
         """The phases that are cracks."""
         return tuple(name for name, (_, _, kind) in self._owners().items() if kind == "crack")
 
+    @property
+    def appearances(self) -> dict[str, Appearance]:
+        """How the surface of a phase looks, for the phases that say so."""
+        return {layer.name: layer for layer in self.layers}
+
     def _owners(self) -> dict[str, tuple[str, str, str]]:
         """Material, layer and kind of each phase, in order."""
         owners: dict[str, tuple[str, str, str]] = {}
@@ -286,44 +178,3 @@ class CoatingRecipe(Settings):
             if len(set(lines)) < len(lines):
                 raise ValueError(f"layer {layer.name!r}: two lines of one inclusion; give each its own name")
         return owners
-
-
-Recipe = CoatingRecipe
-FAMILIES: dict[str, type[CoatingRecipe]] = {"coating": CoatingRecipe}
-
-
-def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
-    """Read and validate a recipe file. Raises InputError with one line on anything wrong."""
-    path = existing_file(path, "a recipe (YAML)")
-    return parse_recipe(path.read_text(encoding="utf-8", errors="replace"), str(path), overrides)
-
-
-def parse_recipe(text: str, source: str, overrides: Iterable[str] = ()) -> Recipe:
-    """As `load_recipe`, from YAML text; `source` names it in messages."""
-    values = parse_yaml(text, source, overrides)
-    family = values.get("family")
-    if family not in FAMILIES:
-        raise InputError(f"{source}: family is {family!r}, expected one of: {', '.join(FAMILIES)}")
-    return validate(values, FAMILIES[family], source)
-
-
-def recipe_text(recipe: Recipe) -> str:
-    """The recipe as canonical YAML: defaults written out, comments gone; `parse_recipe` reads it back."""
-    return yaml.safe_dump(_plain(recipe), sort_keys=False, allow_unicode=True)
-
-
-def recipe_hash(recipe: Recipe) -> str:
-    """SHA-256 of what the recipe makes; comments, description, key order and number formats do not change it."""
-    values = {key: value for key, value in _plain(recipe).items() if key != "description"}
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def _plain(recipe: Recipe) -> dict:
-    return recipe.model_dump(mode="json", exclude_none=True)
-
-
-def with_frame(recipe: Recipe, **changes: object) -> Recipe:
-    """A copy with other frame settings, validated again."""
-    values = _plain(recipe)
-    values["frame"].update(changes)
-    return validate(values, type(recipe), recipe.name)

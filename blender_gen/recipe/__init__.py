@@ -1,0 +1,53 @@
+"""What a user may write in a recipe, validated once when it is loaded."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import yaml
+
+from blender_gen.recipe.coating import CoatingRecipe
+from semforge.errors import InputError
+from semforge.files import existing_file
+from semforge.settings import parse_yaml, validate
+
+Recipe = CoatingRecipe
+FAMILIES: dict[str, type[Recipe]] = {"coating": CoatingRecipe}
+
+
+def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read and validate a recipe file. Raises InputError with one line on anything wrong."""
+    path = existing_file(path, "a recipe (YAML)")
+    return parse_recipe(path.read_text(encoding="utf-8", errors="replace"), str(path), overrides)
+
+
+def parse_recipe(text: str, source: str, overrides: Iterable[str] = ()) -> Recipe:
+    """As `load_recipe`, from YAML text; `source` names it in messages."""
+    values = parse_yaml(text, source, overrides)
+    family = values.get("family")
+    if family not in FAMILIES:
+        raise InputError(f"{source}: family is {family!r}, expected one of: {', '.join(FAMILIES)}")
+    return validate(values, FAMILIES[family], source)
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """The recipe as canonical YAML: defaults written out, comments gone; `parse_recipe` reads it back."""
+    return yaml.safe_dump(_plain(recipe), sort_keys=False, allow_unicode=True)
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """SHA-256 of what the recipe makes; comments, description, key order and number formats do not change it."""
+    values = {key: value for key, value in _plain(recipe).items() if key != "description"}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(recipe: Recipe) -> dict:
+    return recipe.model_dump(mode="json", exclude_none=True)
+
+
+def with_frame(recipe: Recipe, **changes: object) -> Recipe:
+    """A copy with other frame settings, validated again."""
+    values = _plain(recipe)
+    values["frame"].update(changes)
+    return validate(values, type(recipe), recipe.name)

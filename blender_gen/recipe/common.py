@@ -1,0 +1,64 @@
+"""What recipes of every family share: the frame, and what a surface looks like.
+
+Lengths are in µm in the specimen, fractions and percentages refer to the section plane, angles
+are in degrees.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from blender_gen.distributions import Number, between, positive
+from blender_gen.phases import VOID, materials
+from semforge.settings import Settings
+
+
+def _known_material(name: str) -> str:
+    if name != VOID and name not in materials():
+        raise ValueError(f"unknown material {name!r}; known: {VOID}, {', '.join(sorted(materials()))}")
+    return name
+
+
+Solid = Annotated[str, AfterValidator(_known_material)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+
+
+class Frame(Settings):
+    """What the microscope looks at."""
+
+    width_px: int = Field(512, ge=16, le=16384)
+    height_px: int = Field(512, ge=16, le=16384)
+    pixel_size_um: Annotated[Number, between(1e-4, 50)]
+    # rotation of the specimen in the image plane
+    tilt_deg: Annotated[Number, between(-90, 90)] = Field(0.0, validate_default=True)
+
+
+class Roughness(Settings):
+    """One scale of deviation of an interface from a plane: a Gaussian random field."""
+
+    rms_um: Annotated[Number, between(0, 1000)]
+    correlation_um: Annotated[Number, positive(1e5)]  # distance at which the correlation falls to 1/e
+    shape: Literal["smooth", "tongues", "scallops"] = "smooth"  # tongues point inwards, scallops bulge outwards
+
+
+class Grains(Settings):
+    """Orientation (channelling) contrast: grains that differ slightly in brightness."""
+
+    size_um: Annotated[Number, positive(1e5)]
+    contrast: Annotated[Number, between(0, 1)]  # relative standard deviation of the backscattered signal between grains
+
+
+class Mottle(Settings):
+    """Slow changes of brightness: a Gaussian random field."""
+
+    rms: Annotated[Number, between(0, 1)]  # relative to the signal
+    correlation_um: Annotated[Number, positive(1e5)]
+
+
+class Appearance(Settings):
+    """Brightness beyond composition."""
+
+    # factor on the signal: charging, dissolved elements
+    brightness: Annotated[Number, positive(20)] = Field(1.0, validate_default=True)
+    grains: Grains | None = None
+    mottle: Mottle | None = None
