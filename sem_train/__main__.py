@@ -54,7 +54,8 @@ def compare(
 @app.command(epilog="Example: sem-train evaluate runs/slurry_unet --data data/slurry --report report.html")
 def evaluate(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder that 'fit' wrote.")],
-    data: Annotated[Path, typer.Option(help="dataset.h5, its folder, or a folder with images and masks or labels.")],
+    data: Annotated[Path, typer.Option(help="dataset.h5, its folder, a folder with images and masks or labels, or a YAML "
+                                       "file that describes real data.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print all numbers as JSON.")] = False,
     report: Annotated[Path | None, typer.Option(help="HTML page to write, complete in itself.")] = None,
     include_trained: Annotated[

@@ -11,10 +11,11 @@ import numpy as np
 
 from blender_gen.sample import DATASET, SampleFile
 from sem_train.classes import ClassMap
-from sem_train.config import UNLABELLED
-from sem_train.data.pictures import file_identity, read_real, read_sample
+from sem_train.config import UNLABELLED, RealData
+from sem_train.data.pictures import file_identity, read_real, read_sample, real_pictures
 from sem_train.micrographs import image_files, read_micrograph
 from semforge.errors import InputError
+from semforge.settings import load_settings
 
 LABEL_FOLDERS = ("masks", "labels")
 
@@ -42,12 +43,15 @@ class TestData:
 
 
 def load_cases(path: Path, classes: ClassMap, unlabelled: Iterable[int] = ()) -> TestData:
-    """Find the cases at `path`: a sample file, or a folder with `dataset.h5`, or with `images` and `masks` or `labels`.
+    """Find the cases at `path`.
 
-    `unlabelled` are the grey values of real label images that do not count. Raises InputError if it is
+    It is a sample file, a folder with `dataset.h5`, a folder with `images` and `masks` or `labels`, or a
+    YAML file that says where real images and their labels lie (the settings of `RealData`). `unlabelled` are the grey values of real label images that do not count. Raises InputError if it is
     none of these, if files are missing, or if the data has a phase or value that no class takes.
     """
     path = Path(path)
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return _described(path, classes)
     if path.is_dir() and (path / "images").is_dir():
         return _real(path, classes, unlabelled)
     if path.is_dir() and not (path / DATASET).exists():
@@ -99,6 +103,20 @@ def _real(path: Path, classes: ClassMap, unlabelled: Iterable[int]) -> TestData:
             read=partial(read_real, image, labels[image.stem], table),
         ))  # fmt: skip
     return TestData(path, "real", tuple(cases), {})
+
+
+def _described(path: Path, classes: ClassMap) -> TestData:
+    data = load_settings(path, RealData)
+    if (classes.lookup_values() < 0).all():
+        raise InputError(f"{path}: the run's classes take no grey values of label images; give them 'values' and train")
+    cases = tuple(
+        Case(
+            name=picture.name, identity=picture.identity, specimen=picture.specimen if data.index else None,
+            pixel_size_um=None, truth=None, read=picture.read,
+        )
+        for picture in real_pictures(data, classes) if picture.specimen not in data.excluded
+    )  # fmt: skip
+    return TestData(path, "real", cases, {})
 
 
 def _specimens(path: Path) -> dict[str, str]:

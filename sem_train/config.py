@@ -36,6 +36,8 @@ class RealData(Settings):
     root: Path  # relative paths are sought in the working folder, then below SEMFORGE_DATA
     images: str = "images/{name}.png"
     labels: str = "labels/{name}.png"
+    # instances: 0 is background, every other value one particle and read as 1
+    labels_are: Literal["classes", "instances"] = "classes"
     index: str | None = None  # CSV file below root
     specimen: str = "specimen"  # its column that says which images show one specimen
     unlabelled: tuple[int, ...] = ()  # grey values of labels that count neither in training nor in scores

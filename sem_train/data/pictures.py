@@ -89,9 +89,17 @@ def real_pictures(data: RealData, classes: ClassMap) -> list[Picture]:
     """
     root = data_folder(data.root)
     rows = _index_rows(data, root) if data.index else _found_rows(data, root)
-    table = classes.lookup_values()
-    table[list(data.unlabelled)] = UNLABELLED
+    table = label_table(data, classes)
     return [_real_picture(data, root, row, table) for row in rows]
+
+
+def label_table(data: RealData, classes: ClassMap) -> np.ndarray:
+    """Table (65536,) int16 from the value of a label image to class id; -1 where no class takes the value."""
+    table = classes.lookup_values()
+    if data.labels_are == "instances":
+        table[2:] = table[1]
+    table[list(data.unlabelled)] = UNLABELLED
+    return table
 
 
 def data_folder(path: Path) -> Path:

@@ -198,3 +198,17 @@ def test_scale_shrinks_image_and_labels_alike(tmp_path):
     image, labels = WholePictures(pictures, data)[0]
     assert image.shape == (1, 24, 24) and labels.shape == (24, 24)
     assert labels[0, 0] == 0 and labels[-1, -1] == 2
+
+
+def test_every_value_of_an_instance_map_is_a_particle(tmp_path):
+    classes = ClassMap.model_validate({"classes": [{"name": "background", "values": [0]},
+                                                   {"name": "particle", "values": [1]}]})  # fmt: skip
+    instances = np.array([[0, 1, 2], [300, 0, 65535]], dtype=np.uint16)
+    for kind, array in (("images", np.full((2, 3), 7, np.uint8)), ("instances", instances)):
+        (tmp_path / kind).mkdir()
+        Image.fromarray(array).save(tmp_path / kind / "a.png")
+    data = RealData(root=tmp_path, labels="instances/{name}.png", labels_are="instances")
+    (picture,) = real_pictures(data, classes)
+    np.testing.assert_array_equal(picture.read()[1], [[0, 1, 1], [1, 0, 1]])
+    (picture,) = real_pictures(data.model_copy(update={"unlabelled": (65535,)}), classes)
+    assert picture.read()[1][1, 2] == UNLABELLED

@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from coatings import CLASSES, FE2AL5, FEAL, PORE, STEEL, put_disc, section
+from fake_data import CLASSES as FAKE_CLASSES
+from fake_data import write_folder
 from PIL import Image
 
 from blender_gen.sample import Header, Sample, write_samples
 from sem_train import evaluation
+from sem_train.cases import load_cases
 from sem_train.classes import ClassMap
 from sem_train.config import DataSettings, Plan, SyntheticData
 from sem_train.evaluation import evaluate
@@ -148,6 +151,19 @@ def test_real_folder_leaves_out_seen_specimens(tmp_path, use):
     Image.fromarray(labels * 9).save(tmp_path / "masks" / "b.png")
     with pytest.raises(InputError, match="label value 9"):
         evaluate(Path("run"), tmp_path)
+
+
+def test_real_data_described_in_a_file(tmp_path, use):
+    classes = ClassMap.model_validate({"classes": FAKE_CLASSES})
+    write_folder(tmp_path / "real", ["a", "b"])
+    described = tmp_path / "real.yaml"
+    described.write_text(f"{{root: {tmp_path / 'real'}, index: index.csv, excluded: [b]}}")
+    found = load_cases(described, classes)
+    assert [(case.name, case.specimen) for case in found.cases] == [("i0", "a")]
+    folder = load_cases(tmp_path / "real", classes).cases[0]
+    assert found.cases[0].identity == folder.identity
+    for one, other in zip(found.cases[0].read(), folder.read(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_data_that_is_none(tmp_path, use):
