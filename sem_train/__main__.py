@@ -54,8 +54,9 @@ def compare(
 @app.command(epilog="Example: sem-train evaluate runs/slurry_unet --data data/slurry --report report.html")
 def evaluate(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder that 'fit' wrote.")],
-    data: Annotated[Path, typer.Option(help="dataset.h5, its folder, a folder with images and masks or labels, or a YAML "
-                                       "file that describes real data.")],
+    data: Annotated[
+        Path, typer.Option(help="dataset.h5, its folder, a folder with images and masks, or a YAML file about real data.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print all numbers as JSON.")] = False,
     report: Annotated[Path | None, typer.Option(help="HTML page to write, complete in itself.")] = None,
     include_trained: Annotated[

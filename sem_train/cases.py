@@ -46,8 +46,9 @@ def load_cases(path: Path, classes: ClassMap, unlabelled: Iterable[int] = ()) ->
     """Find the cases at `path`.
 
     It is a sample file, a folder with `dataset.h5`, a folder with `images` and `masks` or `labels`, or a
-    YAML file that says where real images and their labels lie (the settings of `RealData`). `unlabelled` are the grey values of real label images that do not count. Raises InputError if it is
-    none of these, if files are missing, or if the data has a phase or value that no class takes.
+    YAML file that says where real images and their labels lie (the settings of `RealData`). `unlabelled`
+    are the grey values of real label images that do not count. Raises InputError if it is none of these, if
+    files are missing, or if the data has a phase or value that no class takes.
     """
     path = Path(path)
     if path.suffix.lower() in (".yaml", ".yml"):
