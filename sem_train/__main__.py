@@ -55,7 +55,7 @@ def compare(
 def evaluate(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder that 'fit' wrote.")],
     data: Annotated[
-        Path, typer.Option(help="dataset.h5, its folder, a folder with images and masks, or a YAML file about real data.")
+        Path, typer.Option(help="dataset.h5, its folder, a folder with images and masks, or YAML about real data.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print all numbers as JSON.")] = False,
     report: Annotated[Path | None, typer.Option(help="HTML page to write, complete in itself.")] = None,

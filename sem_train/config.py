@@ -107,6 +107,15 @@ class AugmentSettings(Settings):
     brightness: NonNegative = 0  # offset uniform within ±
     blur_px: NonNegative = 0  # Gaussian sd uniform from 0
     noise: NonNegative = 0  # Gaussian sd uniform from 0
+    levels: int = Field(0, ge=0, le=20)  # control points of a random monotone change of grey levels; at least 3
+    invert: Share = 0  # probability that bright and dark change places
+
+
+    @model_validator(mode="after")
+    def _enough_points(self) -> "AugmentSettings":
+        if self.levels in (1, 2):
+            raise ValueError(f"'levels' is {self.levels}, expected 0 or at least 3")
+        return self
 
 
 class TrainingSettings(Settings):

@@ -85,6 +85,10 @@ def _spatial(settings: AugmentSettings) -> list[mt.Transform]:
 
 def _grey(settings: AugmentSettings, p: float) -> list[mt.Transform]:
     changes: list[mt.Transform] = []
+    if settings.invert:
+        changes.append(_RandInvertd("image", prob=settings.invert))
+    if settings.levels:
+        changes.append(mt.RandHistogramShiftd("image", prob=p, num_control_points=(3, settings.levels)))
     if settings.contrast:
         gamma = (1 - settings.contrast, 1 + settings.contrast)
         changes.append(mt.RandAdjustContrastd("image", prob=p, gamma=gamma))
@@ -96,3 +100,15 @@ def _grey(settings: AugmentSettings, p: float) -> list[mt.Transform]:
     if settings.noise:
         changes.append(mt.RandGaussianNoised("image", prob=p, std=settings.noise))
     return changes
+
+
+class _RandInvertd(mt.RandomizableTransform, mt.MapTransform):
+    """Turn normalised grey levels round 0, so that bright becomes dark."""
+
+    def __init__(self, keys: str, prob: float):
+        mt.MapTransform.__init__(self, keys)
+        mt.RandomizableTransform.__init__(self, prob)
+
+    def __call__(self, data: dict) -> dict:
+        self.randomize(None)
+        return {**data, **{key: -data[key] for key in self.keys}} if self._do_transform else data

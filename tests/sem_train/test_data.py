@@ -212,3 +212,17 @@ def test_every_value_of_an_instance_map_is_a_particle(tmp_path):
     np.testing.assert_array_equal(picture.read()[1], [[0, 1, 1], [1, 0, 1]])
     (picture,) = real_pictures(data.model_copy(update={"unlabelled": (65535,)}), classes)
     assert picture.read()[1][1, 2] == UNLABELLED
+
+
+def test_levels_change_monotonically_and_inversion_turns_them_round():
+    ramp = torch.linspace(-1, 1, 32 * 32).reshape(1, 32, 32)
+    labels = torch.zeros(32, 32, dtype=torch.uint8)
+    changed = [Augmentation(AugmentSettings(flip="none", levels=8))(ramp, labels, seed)[0] for seed in range(20)]
+    assert all((x.ravel().diff() >= 0).all() for x in changed)
+    assert any(not torch.allclose(x, ramp, atol=0.05) for x in changed)
+    invert = Augmentation(AugmentSettings(flip="none", invert=0.5))
+    signs = [float(torch.sign(invert(ramp, labels, seed)[0][0, -1, -1])) for seed in range(200)]
+    # binomial, 200 draws of 0.5: 4 standard deviations are 28
+    assert abs(signs.count(-1.0) - 100) < 28
+    with pytest.raises(ValueError, match="at least 3"):
+        AugmentSettings(levels=2)
