@@ -1,76 +1,50 @@
-"""The only door to Blender: a sectioned specimen in, exact passes out.
+"""The only door to Blender: triangles in, which of them each pixel sees out.
 
-Two view layers are rendered with one ray through each pixel's centre. `section` sees the cut
-faces and gives phase and instance; `relief` sees the layers as solids with their pores and
-cracks open, and gives the height, the surface normal and the phase of the wall that is seen in a
-void. Blender is imported on the first call and keeps running in the process.
+Cycles sends one ray straight down through each pixel's centre and answers with the number of the
+triangle that it meets first; heights, normals and phases follow from the arrays outside. Several
+view layers, each with triangles of its own, share one render. Blender is imported on the first
+call and keeps running in the process.
 """
 
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from manifold3d import triangulate
 
-from blender_gen.passes import Passes
-from blender_gen.phases import void_mask
-from blender_gen.section import Outline, Section, sectioned_solids
 from blender_gen.solids import Triangles
 from blender_gen.specimen import View
 from semforge.errors import SemforgeError
 
-LAYERS_UM, BODIES_UM = 0.5, 1.2  # cut faces are stacked in painter's order, in these parts of the stack
-LEAST_STEP_UM = 3e-5  # steps must stay well above the rounding of a ray's length
-CAMERA_ABOVE_UM = 2.0
+CAMERA_ABOVE_UM = 1.0
+MOST_TRIANGLES = 2**24 - 1  # Cycles' channels are float32, whose whole numbers end here
+FASTEST_FOLDER = Path("/dev/shm")  # Blender hands a picture over as a file; in memory if there is such a folder
 
 
 class RenderError(SemforgeError):
     """Blender gave no picture, or one that cannot be right."""
 
 
-def render(section: Section, threads: int = 0) -> Passes:
-    """Render one section. `threads` 0 means all cores; the result does not depend on it.
+def first_hits(view: View, layers: Mapping[str, Triangles], start_um: float, threads: int = 0) -> dict[str, np.ndarray]:
+    """What each pixel's centre sees of each layer: (H, W) int32, number of the triangle, -1 where there is none.
 
-    Raises RenderError if the label map holds anything but declared phases.
+    The rays start at z = `start_um` and run down; what lies above is not seen. `threads` 0 means
+    all cores; the result does not depend on it.
+
+    Raises RenderError on more than MOST_TRIANGLES triangles, or if Blender fails.
     """
     bpy = _blender(threads)
-    view = section.specimen.view
-    _camera(bpy, view)
-    faces = _cut_faces(section.outlines, len(section.specimen.strata))
-    material = _material(bpy, "ids")
-    _mesh(bpy, "section", *faces, material=material)
-    for number, (phase, mesh) in enumerate(sectioned_solids(section.specimen)):
-        ids = np.full(len(mesh[1]), phase + 1.0)
-        _mesh(bpy, f"relief{number}", mesh, ids, np.zeros(len(ids)), material)
-    _view_layers(bpy)
+    _camera(bpy, view, start_um)
+    material = _material(bpy)
+    for name, mesh in layers.items():
+        _mesh(bpy, name, mesh, material)
+    _view_layers(bpy, layers)
     channels = _render(bpy)
-    return _passes(channels, section.specimen.materials, view)
-
-
-def _passes(channels: dict[str, np.ndarray], phase_materials: tuple[str, ...], view: View) -> Passes:
-    phase = np.rint(channels["section.phase.X"])
-    if phase.min() < 1 or phase.max() > len(phase_materials):
-        raise RenderError("a pixel of the label map sees no declared phase")
-    phase = (phase - 1).astype(np.uint8)
-    void = void_mask(phase, phase_materials)
-    wall = np.rint(channels["relief.phase.X"]).astype(np.int32) - 1
-    wall = np.where(void & (wall >= 0), wall, phase).astype(np.uint8)
-    depth = channels["relief.Depth.Z"] - CAMERA_ABOVE_UM - 1.0
-    normal = np.stack([channels[f"relief.Normal.{axis}"] for axis in "XYZ"], axis=-1)
-    normal[..., :2] = normal[..., :2] @ view.axes.T
-    return Passes(
-        phase=phase,
-        instance=np.rint(channels["section.instance.X"]).astype(np.uint32),
-        height_um=np.where(void, -np.clip(depth, 0, 1000), 0).astype(np.float32),
-        normal=np.where(void[..., None], normal, np.array([0, 0, 1])).astype(np.float32),
-        wall=wall,
-        path_um={},
-    )
+    return {name: np.rint(channels[f"{name}.face.X"]).astype(np.int32) - 1 for name in layers}
 
 
 def _blender(threads: int) -> Any:
@@ -100,19 +74,18 @@ def _blender(threads: int) -> Any:
     scene.render.image_settings.file_format = "OPEN_EXR_MULTILAYER"
     scene.render.image_settings.color_depth = "32"
     scene.render.image_settings.exr_codec = "NONE"
-    world = bpy.data.worlds.new("dark")
-    scene.world = world
+    scene.world = bpy.data.worlds.new("dark")
     return bpy
 
 
-def _camera(bpy: Any, view: View) -> None:
+def _camera(bpy: Any, view: View, start_um: float) -> None:
     data = bpy.data.cameras.new("beam")
     data.type = "ORTHO"
     data.sensor_fit = "HORIZONTAL"
     data.ortho_scale = view.size_um[0]
-    data.clip_start, data.clip_end = 1e-3, 1e4
+    data.clip_start, data.clip_end = CAMERA_ABOVE_UM, 1e5
     camera = bpy.data.objects.new("beam", data)
-    camera.location = (*view.centre_um, CAMERA_ABOVE_UM + 1.0)
+    camera.location = (*view.centre_um, start_um + CAMERA_ABOVE_UM)
     camera.rotation_euler = (0, 0, np.radians(view.tilt_deg))
     scene = bpy.context.scene
     scene.collection.objects.link(camera)
@@ -121,84 +94,64 @@ def _camera(bpy: Any, view: View) -> None:
     scene.render.resolution_percentage = 100
 
 
-def _cut_faces(outlines: tuple[Outline, ...], layers: int) -> tuple[Triangles, np.ndarray, np.ndarray]:
-    """All cut faces as one mesh in painter's order, with phase and instance of each triangle."""
-    bodies = len(outlines) - layers
-    if bodies * LEAST_STEP_UM > BODIES_UM:
-        raise RenderError(f"{bodies} bodies are more than the stack of cut faces can order; use a smaller frame")
-    steps = [LAYERS_UM / layers] * layers + [BODIES_UM / max(bodies, 1)] * bodies
-    vertices, triangles, phases, instances = [], [], [], []
-    offset, z = 0, 0.0
-    for outline, step in zip(outlines, steps, strict=True):
-        z += step
-        faces = np.asarray(triangulate(list(outline.polygons)))
-        points = np.concatenate(outline.polygons)
-        vertices.append(np.column_stack([points, np.full(len(points), z)]))
-        triangles.append(faces + offset)
-        phases.append(np.full(len(faces), outline.phase + 1.0))
-        instances.append(np.full(len(faces), float(outline.instance)))
-        offset += len(points)
-    mesh = np.concatenate(vertices), np.concatenate(triangles).astype(np.uint32)
-    return mesh, np.concatenate(phases), np.concatenate(instances)
-
-
-def _mesh(bpy: Any, name: str, mesh: Triangles, phases: np.ndarray, instances: np.ndarray, material: Any) -> Any:
-    vertices, triangles = mesh
-    data = bpy.data.meshes.new(name)
-    data.vertices.add(len(vertices))
-    data.vertices.foreach_set("co", np.ascontiguousarray(vertices, dtype=np.float32).ravel())
-    data.loops.add(triangles.size)
-    data.loops.foreach_set("vertex_index", triangles.ravel().astype(np.int32))
-    data.polygons.add(len(triangles))
-    data.polygons.foreach_set("loop_start", np.arange(0, triangles.size, 3, dtype=np.int32))
-    for key, values in (("phase", phases), ("instance", instances)):
-        attribute = data.attributes.new(key, "FLOAT", "FACE")
-        attribute.data.foreach_set("value", values.astype(np.float32))
-    data.update()
-    data.materials.append(material)
-    scene_object = bpy.data.objects.new(name, data)
-    collection = bpy.data.collections.new(name)
-    collection.objects.link(scene_object)
-    bpy.context.scene.collection.children.link(collection)
-    return data
-
-
-def _material(bpy: Any, name: str) -> Any:
-    material = bpy.data.materials.new(name)
+def _material(bpy: Any) -> Any:
+    """A dark surface that writes the number of its triangle, from 1, into the channel `face`."""
+    material = bpy.data.materials.new("face")
     material.use_nodes = True
     material.cycles.emission_sampling = "NONE"
     tree = material.node_tree
     tree.nodes.clear()
-    for key in ("phase", "instance"):
-        attribute = tree.nodes.new("ShaderNodeAttribute")
-        attribute.attribute_name = key
-        output = tree.nodes.new("ShaderNodeOutputAOV")
-        output.aov_name = key
-        tree.links.new(attribute.outputs["Fac"], output.inputs["Value"])
+    attribute = tree.nodes.new("ShaderNodeAttribute")
+    attribute.attribute_name = "face"
+    output = tree.nodes.new("ShaderNodeOutputAOV")
+    output.aov_name = "face"
+    tree.links.new(attribute.outputs["Fac"], output.inputs["Value"])
     surface = tree.nodes.new("ShaderNodeOutputMaterial")
     emission = tree.nodes.new("ShaderNodeEmission")
     tree.links.new(emission.outputs["Emission"], surface.inputs["Surface"])
     return material
 
 
-def _view_layers(bpy: Any) -> None:
+def _mesh(bpy: Any, name: str, mesh: Triangles, material: Any) -> None:
+    """One object in a collection of its own. Its edges are never built: rays do not need them, and they are slow."""
+    vertices, triangles = mesh
+    if len(triangles) > MOST_TRIANGLES:
+        raise RenderError(f"{len(triangles)} triangles are more than {MOST_TRIANGLES}; use fewer or coarser bodies")
+    collection = bpy.data.collections.new(name)
+    bpy.context.scene.collection.children.link(collection)
+    if not len(triangles):
+        return
+    data = bpy.data.meshes.new(name)
+    data.vertices.add(len(vertices))
+    data.loops.add(triangles.size)
+    data.polygons.add(len(triangles))
+    face = data.attributes.new("face", "FLOAT", "FACE")
+    face.data.foreach_set("value", np.arange(1, len(triangles) + 1, dtype=np.float32))
+    data.polygons.foreach_set("loop_start", np.arange(0, triangles.size, 3, dtype=np.int32))
+    points = np.ascontiguousarray(vertices, dtype=np.float32).ravel()
+    data.attributes["position"].data.foreach_set("vector", points)
+    data.attributes[".corner_vert"].data.foreach_set("value", triangles.ravel().astype(np.int32))
+    data.materials.append(material)
+    collection.objects.link(bpy.data.objects.new(name, data))
+
+
+def _view_layers(bpy: Any, names: Mapping[str, Triangles]) -> None:
     scene = bpy.context.scene
-    section = scene.view_layers[0]
-    section.name = "section"
-    relief = scene.view_layers.new("relief")
-    relief.use_pass_z = relief.use_pass_normal = True
-    for layer, outputs in ((section, ("phase", "instance")), (relief, ("phase",))):
-        for name in outputs:
-            aov = layer.aovs.add()
-            aov.name, aov.type = name, "VALUE"
+    for number, name in enumerate(names):
+        layer = scene.view_layers[0] if number == 0 else scene.view_layers.new(name)
+        layer.name = name
+        layer.use_pass_combined = False
+        channel = layer.aovs.add()
+        channel.name, channel.type = "face", "VALUE"
         for child in layer.layer_collection.children:
-            child.exclude = (child.name == "section") != (layer.name == "section")
+            child.exclude = child.name != name
 
 
 def _render(bpy: Any) -> dict[str, np.ndarray]:
     import OpenEXR
 
-    with tempfile.TemporaryDirectory(prefix="semforge-") as folder:
+    home = FASTEST_FOLDER if os.access(FASTEST_FOLDER, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="semforge-", dir=home) as folder:
         path = Path(folder) / "passes.exr"
         bpy.context.scene.render.filepath = str(path)
         with _quiet():

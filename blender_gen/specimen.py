@@ -51,6 +51,11 @@ class View:
         local = (np.asarray(points) - np.array(self.centre_um)) @ self.axes.T
         return np.all(np.abs(local) <= np.array(self.size_um) / 2, axis=-1)
 
+    def to_picture(self, points: np.ndarray) -> np.ndarray:
+        """(..., 2) column and row of points (..., 2); the centre of the pixel in column i and row j is (i, j)."""
+        local = (np.asarray(points) - np.array(self.centre_um)) @ self.axes.T / self.pixel_size_um
+        return np.array([self.width_px, self.height_px]) / 2 - 0.5 + local * np.array([1, -1])
+
     def pixel_centres(self) -> np.ndarray:
         """(H, W, 2) specimen coordinates of the pixel centres; row 0 is the top."""
         right = (np.arange(self.width_px) + 0.5 - self.width_px / 2) * self.pixel_size_um

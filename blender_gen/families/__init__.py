@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from blender_gen import scene
 from blender_gen.families.coating import make_coating
 from blender_gen.passes import Passes
 from blender_gen.section import Section, audit, cut
 from blender_gen.truth import coating_truth
+from blender_gen.views import render_section
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def _coating(recipe: Any, rng: np.random.Generator) -> Section:
 FAMILIES: dict[str, Family] = {
     "coating": Family(
         build=_coating,
-        render=scene.render,
+        render=render_section,
         audit=lambda section, passes: audit(section, passes.phase),
         truth=lambda section, passes: coating_truth(section),
     ),

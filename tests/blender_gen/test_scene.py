@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from specimens import COATING, PORE, RESIN, SUBSTRATE, slab
 
-from blender_gen import scene
 from blender_gen.pipeline import make_sample
 from blender_gen.recipe import load_recipe, with_frame
 from blender_gen.relief import sky_visibility
 from blender_gen.section import audit, cut
+from blender_gen.views import render_section
 from semforge.errors import RejectedSpecimen
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ def expected_slab(view, thickness):
 @pytest.mark.parametrize("tilt", [0.0, 11.0, -30.0])
 def test_every_pixel_of_a_slab(tilt):
     specimen = slab(20.0, tilt_deg=tilt)
-    phase = scene.render(cut(specimen)).phase
+    phase = render_section(cut(specimen)).phase
     expected, distance = expected_slab(specimen.view, 20.0)
     wrong = phase != expected
     assert not wrong[distance > 1e-3 * specimen.view.pixel_size_um].any()
@@ -45,7 +45,7 @@ def test_every_pixel_of_a_slab(tilt):
 def test_cut_spheres_give_their_discs():
     spheres = [(-12.0, 10.0, 0.0, 6.0), (9.0, 8.0, 3.0, 7.0), (20.0, 11.0, -2.0, 4.0)]
     specimen = slab(20.0, spheres=spheres)
-    passes = scene.render(cut(specimen))
+    passes = render_section(cut(specimen))
     points, pixel = specimen.view.pixel_centres(), specimen.view.pixel_size_um
     for number, (x, y, z, radius) in enumerate(spheres, start=1):
         disc = np.sqrt(radius**2 - z**2)
@@ -62,7 +62,7 @@ def test_cut_spheres_give_their_discs():
 def test_relief_of_a_hemispherical_pore():
     radius = 8.0
     specimen = slab(20.0, spheres=[(0.0, 10.0, 0.0, radius)], pixel_size_um=0.2)
-    passes = scene.render(cut(specimen))
+    passes = render_section(cut(specimen))
     points = specimen.view.pixel_centres()
     r = np.hypot(points[..., 0], points[..., 1] - 10.0)
     inside = r < 0.8 * radius
@@ -122,7 +122,7 @@ def test_thousands_of_bodies_keep_their_order():
     grid = [(x, y) for x in np.arange(-29, 29, 0.8) for y in np.arange(1, 19, 0.8)]
     spheres = [(x, y, rng.uniform(-0.1, 0.1), 0.3) for x, y in grid] * 6  # six bodies at every place
     specimen = slab(20.0, spheres=spheres, size_px=(400, 200), pixel_size_um=0.15, subdivisions=1)
-    seen = np.unique(scene.render(cut(specimen)).instance)
+    seen = np.unique(render_section(cut(specimen)).instance)
     assert len(spheres) > 7000
     assert seen[1:].min() > 5 * len(grid)  # the last one at a place hides the others
 
@@ -130,7 +130,7 @@ def test_thousands_of_bodies_keep_their_order():
 def test_audit_rejects_a_label_map_that_is_off():
     specimen = slab(20.0)
     section = cut(specimen)
-    phase = scene.render(section).phase
+    phase = render_section(section).phase
     audit(section, phase)
     shifted = np.roll(phase, 5, axis=0)
     shifted[:5] = COATING
@@ -151,5 +151,5 @@ def test_blender_is_imported_only_by_rendering():
 def test_picture_is_stable():
     """Exact label map of one specimen, so that a change of Blender or of the geometry is noticed."""
     specimen = slab(20.0, tilt_deg=5, spheres=[(0.0, 10.0, 0.0, 6.0)])
-    twice = [hashlib.sha256(scene.render(cut(specimen)).phase.tobytes()).hexdigest() for _ in range(2)]
+    twice = [hashlib.sha256(render_section(cut(specimen)).phase.tobytes()).hexdigest() for _ in range(2)]
     assert twice[0] == twice[1]
