@@ -89,10 +89,15 @@ def sheet(u: np.ndarray, z: np.ndarray, low: np.ndarray, high: np.ndarray, along
     return vertices, np.ascontiguousarray(triangles)
 
 
-def random_rotation(rng: np.random.Generator, in_plane_deg: float, out_of_plane_sd_deg: float = 20.0) -> np.ndarray:
-    """Rotation (3, 3) that turns the x axis to `in_plane_deg` in the section plane, then a little out of it."""
+def random_rotation(
+    rng: np.random.Generator, in_plane_deg: float, out_of_plane_sd_deg: float = 20.0, spin_sd_deg: float | None = None
+) -> np.ndarray:
+    """Rotation (3, 3) that turns the x axis to `in_plane_deg` in the section plane, then a little out of it.
+
+    Before that the body is spun about its x axis by any angle, or by a normal deviate of `spin_sd_deg`.
+    """
     a, b = np.radians(in_plane_deg), np.radians(rng.normal(scale=out_of_plane_sd_deg))
-    spin = rng.uniform(0, 2 * np.pi)
+    spin = rng.uniform(0, 2 * np.pi) if spin_sd_deg is None else np.radians(rng.normal(scale=spin_sd_deg))
     about_x = np.array([[1, 0, 0], [0, np.cos(spin), -np.sin(spin)], [0, np.sin(spin), np.cos(spin)]])
     about_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
     about_z = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])

@@ -8,6 +8,7 @@ from blender_gen.families.cracks import crack_meshes
 from blender_gen.families.inclusions import inclusion_meshes
 from blender_gen.families.region import Region
 from blender_gen.fields import SHAPES, gaussian_field
+from blender_gen.phases import VOID
 from blender_gen.recipe.coating import CoatingFrame, CoatingRecipe, Layer
 from blender_gen.recipe.common import Roughness
 from blender_gen.specimen import Body, Specimen, Stratum, View
@@ -41,22 +42,26 @@ def make_coating(recipe: CoatingRecipe, rng: np.random.Generator) -> Specimen:
         Stratum(number(d.layer.name), outer, inner)
         for d, outer, inner in zip(drawn, interfaces, interfaces[1:], strict=False)
     )
-    bodies: list[Body] = []
     facts: dict[str, dict] = {"pore_lines": {}}
+    solids: list[Body] = []
+    voids: list[Body] = []
+    cracks: list[Body] = []
     for d, stratum in zip(drawn, strata, strict=True):
         region = Region(view, x, stratum.outer_um[-1], stratum.inner_um[-1])
         meshes_of: dict[str, list] = {}
         for inclusion in d.layer.inclusions:
             meshes, line = inclusion_meshes(inclusion, region, meshes_of, rng)
             meshes_of.setdefault(inclusion.name, []).extend(meshes)
-            bodies += _bodies(recipe, inclusion.name, stratum.phase, meshes, inclusion.clipped)
+            kind = voids if inclusion.material == VOID else solids
+            kind += _bodies(recipe, inclusion.name, stratum.phase, meshes, inclusion.clipped)
             if line is not None:
                 facts["pore_lines"][inclusion.name] = {"host": d.layer.name, **line}
-        for cracks in d.layer.cracks:
-            meshes = crack_meshes(cracks, region, rng)
-            bodies += _bodies(recipe, cracks.name, stratum.phase, meshes, cracks.clipped)
+        for crack in d.layer.cracks:
+            meshes = crack_meshes(crack, region, rng)
+            cracks += _bodies(recipe, crack.name, stratum.phase, meshes, crack.clipped)
+    bodies = (*solids, *cracks, *voids)  # a crack runs through precipitates, and a pore on its way is a pore
     return Specimen(
-        recipe.phase_names, recipe.phase_materials, view, x, z, strata, tuple(bodies),
+        recipe.phase_names, recipe.phase_materials, view, x, z, strata, bodies,
         hosts={number(name): number(host) for name, host in recipe.hosts.items()},
         cracks=frozenset(map(number, recipe.crack_names)), facts=facts,
     )  # fmt: skip

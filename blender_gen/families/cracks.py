@@ -9,6 +9,7 @@ from blender_gen.solids import Triangles, sheet
 
 DEPTH_UM = 12.0  # how far a crack goes below the section plane
 NARROWEST_UM = 1e-3
+STEEPEST = 4.0  # widest that an oblique crack is cut, over its opening
 
 
 def crack_meshes(cracks: Cracks, region: Region, rng: np.random.Generator) -> list[Triangles]:
@@ -43,7 +44,8 @@ def _across(cracks: Cracks, region: Region, x: float, rng: np.random.Generator) 
     through = length >= 0.98 * thickness
     opening = cracks.opening_um.draw(rng)
     slope = np.tan(np.radians(cracks.inclination_deg.draw(rng)))
-    path = _Path(x, begin, sign * length, slope, cracks.wander.draw(rng), rng)
+    jog = length * rng.uniform(-0.15, 0.15) if rng.uniform() < cracks.jog_probability else 0.0
+    path = _Path(x, begin, sign * length, slope, cracks.wander.draw(rng), rng, jog)
     pieces = [(0.0, 1.0)]
     if rng.uniform() < cracks.interrupted_probability:
         gap = rng.uniform(0.25, 0.75)
@@ -52,33 +54,67 @@ def _across(cracks: Cracks, region: Region, x: float, rng: np.random.Generator) 
     meshes = [path.mesh(a, b, opening, region, tapered=(a > 0 or start == "interior", b < 1 or not through),
                         overshoot=(overshoot if a == 0 else 0.0, 0.6 if b == 1 and through else 0.0), rng=rng)
               for a, b in pieces]  # fmt: skip
-    if rng.uniform() < cracks.branch_probability:
-        at = rng.uniform(0.4, 0.85)
-        bx, by = path.at(at)
-        lean = rng.choice([-1, 1]) * np.tan(np.radians(rng.uniform(20, 50)))
-        branch = _Path(bx, by, sign * length * (1 - at) * rng.uniform(0.4, 1), slope + lean, 0.05, rng)
-        meshes.append(branch.mesh(0, 1, 0.7 * opening, region, (False, True), (0, 0), rng))
+    meshes += _side_branches(cracks, path, opening, region, rng)
+    if through and rng.uniform() < cracks.foot_probability:
+        meshes += _feet(path, 0.7 * opening, 0.98 if sign < 0 else 0.02, region, rng)
     return meshes
+
+
+def _side_branches(
+    cracks: Cracks, path: "_Path", opening: float, region: Region, rng: np.random.Generator
+) -> list[Triangles]:
+    """Branches that leave the crack on its way, thinner and shorter than it, and the second arm of a fork."""
+    meshes = []
+    for _ in range(rng.poisson(cracks.branches.draw(rng))):
+        at = rng.uniform(0.1, 0.85)
+        length = path.length * rng.choice([1, 1, -1]) * rng.uniform(0.1, 0.5)
+        branch = path.branch(at, length, rng.uniform(20, 65), rng)
+        meshes.append(branch.mesh(0, 1, rng.uniform(0.4, 0.8) * opening, region, (False, True), (0, 0), rng))
+    if rng.uniform() < cracks.fork_probability:
+        at = rng.uniform(0.1, 0.35)
+        arm = path.branch(at, -at * path.length, rng.uniform(25, 55), rng)
+        meshes.append(arm.mesh(0, 1, rng.uniform(0.6, 1) * opening, region, (False, False), (0, 0.6), rng))
+    return meshes
+
+
+def _feet(
+    path: "_Path", opening: float, depth_fraction: float, region: Region, rng: np.random.Generator
+) -> list[Triangles]:
+    """The end of a crack, turned along the interface to one side or both."""
+    x, _ = path.at(1.0)
+    reach = np.array([-1, 1]) * abs(path.length) * rng.uniform(0.05, 0.4, size=2)
+    reach *= ((1, 0), (0, 1), (1, 1))[rng.integers(3)]
+    return [_sheet_along(region, x + reach[0], x + reach[1], depth_fraction, opening, 0.01, rng)]
 
 
 class _Path:
     """The middle of a crack as a function of the way t from 0 to 1 along y."""
 
-    def __init__(self, x: float, y: float, length: float, slope: float, wander: float, rng: np.random.Generator):
+    def __init__(
+        self, x: float, y: float, length: float, slope: float, wander: float, rng: np.random.Generator, jog: float = 0.0
+    ):
         self.x, self.y, self.length, self.slope = x, y, length, slope
         self.rms = wander * abs(length)
-        self.coarse = gaussian_field(rng, 0.45 * abs(length))
-        self.fine = gaussian_field(rng, 0.1 * abs(length))
+        self.scales = [(1.0, gaussian_field(rng, 0.45 * abs(length))), (0.25, gaussian_field(rng, 0.1 * abs(length))),
+                       (0.1, gaussian_field(rng, 0.03 * abs(length)))]  # fmt: skip
+        self.jog, self.jog_at = jog, rng.uniform(0.2, 0.8)
 
     def at(self, t: float) -> tuple[float, float]:
         """The point in the section plane."""
         y = np.array([[self.y + t * self.length]])
         return float(self._middle(y, np.zeros((1, 1)))[0, 0]), float(y[0, 0])
 
+    def branch(self, at: float, length: float, lean_deg: float, rng: np.random.Generator) -> "_Path":
+        """A path of signed `length` that leaves this one at t = `at`, leaning to either side."""
+        slope = rng.choice([-1, 1]) * np.tan(np.radians(lean_deg)) + np.sign(length * self.length) * self.slope
+        return _Path(*self.at(at), length, slope, 0.08, rng)
+
     def _middle(self, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-        origin = np.array([[self.y]])
-        drift = self.coarse(y, z) - self.coarse(origin, np.zeros((1, 1)))
-        return self.x + self.slope * np.abs(y - self.y) + self.rms * (drift + 0.22 * self.fine(y, z))
+        origin, zero = np.array([[self.y]]), np.zeros((1, 1))
+        way = np.abs(y - self.y)
+        drift = sum(share * (field(y, z) - field(origin, zero)) for share, field in self.scales)
+        step = 0.5 * (1 + np.tanh(20 * (way / abs(self.length) - self.jog_at))) if self.jog else 0.0
+        return self.x + self.slope * way + self.rms * drift + self.jog * step
 
     def mesh(
         self, a: float, b: float, opening: float, region: Region, tapered: tuple[bool, bool],
@@ -95,26 +131,39 @@ class _Path:
         y, width = y[order], np.maximum(width[order], NARROWEST_UM)
         z = np.linspace(-DEPTH_UM, 0.5, 6)
         middle = self._middle(y[None, :], z[:, None])
-        return sheet(y, z, middle - width / 2, middle + width / 2, along="y")
+        steepness = np.minimum(np.hypot(1, np.gradient(middle, y, axis=1)), STEEPEST)  # the opening is across the crack
+        return sheet(y, z, middle - steepness * width / 2, middle + steepness * width / 2, along="y")
 
 
 def _along(cracks: Cracks, region: Region, x: float, rng: np.random.Generator) -> list[Triangles]:
     half, _ = region.view.reach_um
     length = cracks.length_fraction.draw(rng) * 2 * half
-    fraction = cracks.depth_fraction.draw(rng)
-    opening = cracks.opening_um.draw(rng)
+    fraction, opening, wander = cracks.depth_fraction.draw(rng), cracks.opening_um.draw(rng), cracks.wander.draw(rng)
+    return [_sheet_along(region, x - length / 2, x + length / 2, fraction, opening, wander, rng)]
+
+
+def _sheet_along(
+    region: Region, left: float, right: float, depth_fraction: float, opening: float, wander: float,
+    rng: np.random.Generator,
+) -> Triangles:  # fmt: skip
+    """An opening that follows the layer at a relative depth; `wander` is its rms deviation over the layer's thickness.
+
+    It closes towards its ends unless they lie outside the frame.
+    """
     pixel = region.view.pixel_size_um
-    left, right = max(x - length / 2, region.x_um[0]), min(x + length / 2, region.x_um[-1])
+    ends = (left > region.x_um[0], right < region.x_um[-1])
+    left, right = max(left, region.x_um[0]), min(right, region.x_um[-1])
+    right = max(right, left + pixel)
     u = np.linspace(left, right, max(8, int((right - left) / pixel)))
     z = np.linspace(-DEPTH_UM, 0.5, 6)
     outer, inner = np.interp(u, region.x_um, region.outer_um), np.interp(u, region.x_um, region.inner_um)
     thickness = float(np.mean(outer - inner))
-    wander = gaussian_field(rng, max(0.5 * thickness, 4 * pixel))
-    middle = outer + fraction * (inner - outer) + cracks.wander.draw(rng) * thickness * wander(u[None, :], z[:, None])
-    taper = _profile(np.linspace(0, 1, len(u)), (left > region.x_um[0], right < region.x_um[-1]))
-    width = opening * taper * np.exp(0.4 * gaussian_field(rng, max(0.4 * thickness, 2 * pixel), 1)(u))
+    field = gaussian_field(rng, max(min(0.5 * thickness, 0.3 * (right - left)), 4 * pixel))
+    middle = outer + depth_fraction * (inner - outer) + wander * thickness * field(u[None, :], z[:, None])
+    swelling = gaussian_field(rng, max(min(0.4 * thickness, 0.2 * (right - left)), 2 * pixel), 1)
+    width = opening * _profile(np.linspace(0, 1, len(u)), ends) * np.exp(0.4 * swelling(u))
     width = np.maximum(width, NARROWEST_UM)
-    return [sheet(u, z, middle - width / 2, middle + width / 2)]
+    return sheet(u, z, middle - width / 2, middle + width / 2)
 
 
 def _profile(t: np.ndarray, tapered: tuple[bool, bool]) -> np.ndarray:

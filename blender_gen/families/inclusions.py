@@ -7,6 +7,7 @@ from manifold3d import CrossSection, Manifold, OpType
 from skimage.measure import points_in_poly
 
 from blender_gen.families.region import Region
+from blender_gen.fields import gaussian_field
 from blender_gen.recipe.coating import Inclusion, PoreLine
 from blender_gen.solids import Triangles, angular, blob, random_rotation, to_manifold, to_mesh
 from blender_gen.specimen import View
@@ -14,6 +15,7 @@ from semforge.errors import RejectedSpecimen
 
 MAX_BODIES = 20_000
 MAX_TRIES = 200_000
+LAMELLA_SPIN_DEG = 15.0
 
 
 def inclusion_meshes(
@@ -130,33 +132,58 @@ def _body(
 ) -> tuple[Triangles, CrossSection]:
     """One body of the wanted volume, at a random height such that the section plane cuts it; and its cut."""
     aspect = inclusion.aspect.draw(rng)
-    axes = np.array([aspect, rng.uniform(1.0, aspect), 1.0])  # plates to rods
+    axes = np.array([aspect, 1.0, rng.uniform(1.0, aspect)])  # plates to rods
     axes *= ecd_um / 2 / np.cbrt(axes.prod())
-    rotation = random_rotation(rng, inclusion.orientation_deg.draw(rng))
-    irregularity = inclusion.irregularity.draw(rng)
-    vertices, triangles = _shape(inclusion.shape, axes, rotation, irregularity, view.pixel_size_um, rng)
+    vertices, triangles = _shape(inclusion.shape, axes, inclusion.irregularity.draw(rng), view.pixel_size_um, rng)
+    vertices = _bent(vertices, inclusion.bend.draw(rng) / axes[0])
+    vertices = vertices @ _rotation(inclusion, rng).T
     vertices = vertices * (ecd_um / np.cbrt(6 / np.pi * to_manifold((vertices, triangles)).volume()))
     z = rng.uniform(-vertices[:, 2].max(), -vertices[:, 2].min())
     mesh = (vertices + np.array([*position, z]), triangles)
     return mesh, to_manifold(mesh).slice(0.0)
 
 
-def _shape(
-    kind: str, axes: np.ndarray, rotation: np.ndarray, irregularity: float, pixel_um: float, rng: np.random.Generator
-) -> Triangles:
+def _rotation(inclusion: Inclusion, rng: np.random.Generator) -> np.ndarray:
+    """A plate keeps its short axis near the section plane, other bodies may be turned about their long axis."""
+    in_plane = inclusion.orientation_deg.draw(rng)
+    if inclusion.shape != "lamella":
+        return random_rotation(rng, in_plane)
+    return random_rotation(rng, in_plane, spin_sd_deg=LAMELLA_SPIN_DEG)
+
+
+def _bent(vertices: np.ndarray, curvature: float) -> np.ndarray:
+    """The body in its own frame, long axis x, arched in y: a shear, which keeps the volume and crosses nothing."""
+    x, y, z = vertices.T
+    return np.stack([x, y - curvature * (x**2 + z**2), z], axis=1) if curvature else vertices
+
+
+def _plate(vertices: np.ndarray, axes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A plate across y out of an ellipsoid: blunt at its edge, wavy, and of a thickness that varies along it."""
+    x, y, z = vertices.T
+    rim = np.clip((x / axes[0]) ** 2 + (z / axes[2]) ** 2, 0, 0.97)
+    wave, swelling = gaussian_field(rng, 0.6 * axes[0]), gaussian_field(rng, 0.3 * axes[0])
+    blunt = y * (1 - rim) ** -0.35 * np.exp(0.5 * swelling(x, z))
+    return np.stack([x, blunt + 1.2 * axes[1] * wave(x, z), z], axis=1)
+
+
+def _shape(kind: str, axes: np.ndarray, irregularity: float, pixel_um: float, rng: np.random.Generator) -> Triangles:
+    """A body in its own frame: semi-axes `axes` in µm along x, y, z."""
+    upright = np.eye(3)
     if kind == "angular":
-        return angular(rng, axes, rotation, corners=int(rng.integers(8, 16)))
+        return angular(rng, axes, upright, corners=int(rng.integers(8, 16)))
     radius_px = axes.max() / pixel_um
     subdivisions = 1 if radius_px < 3 else 2 if radius_px < 25 else 3 if radius_px < 80 else 4
-    main = blob(rng, axes, rotation, irregularity, subdivisions)
+    vertices, triangles = blob(rng, axes, upright, irregularity, subdivisions)
+    if kind == "lamella":
+        return _plate(vertices, axes, rng), triangles
     lobes = int(rng.integers(0, 3)) if kind == "irregular" and radius_px > 5 else 0
     if not lobes:
-        return main
-    parts = [to_manifold(main)]
+        return vertices, triangles
+    parts = [to_manifold((vertices, triangles))]
     for _ in range(lobes):
         small = axes * rng.uniform(0.4, 0.75)
         way = rng.normal(scale=0.5, size=3)
-        shift = rotation @ (axes * way / max(np.linalg.norm(way), 1.0))  # starts inside, so the body stays in one piece
-        vertices, triangles = blob(rng, small, rotation, irregularity, subdivisions)
-        parts.append(to_manifold((vertices + shift, triangles)))
+        shift = axes * way / max(np.linalg.norm(way), 1.0)  # starts inside, so the body stays in one piece
+        lobe, triangles = blob(rng, small, upright, irregularity, subdivisions)
+        parts.append(to_manifold((lobe + shift, triangles)))
     return to_mesh(Manifold.batch_boolean(parts, OpType.Add))

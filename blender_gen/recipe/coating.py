@@ -42,9 +42,12 @@ class Inclusion(Settings):
     # of the layer's section, or of the bodies it lies within; overlaps count twice
     area_percent: Annotated[Number, between(0, 95)]
     ecd_um: Annotated[Number, positive(2000)]
-    shape: Literal["irregular", "smooth", "angular"] = "irregular"
+    # lamella: a plate along the layers, of uneven thickness
+    shape: Literal["irregular", "smooth", "angular", "lamella"] = "irregular"
     irregularity: Fraction = Field(0.2, validate_default=True)  # relative rms deviation from an ellipsoid
     aspect: Annotated[Number, between(1, 50)] = Field(1.0, validate_default=True)  # longest over shortest axis
+    # rise of the middle over the ends, as a share of half the length: arches that flow over what lies below
+    bend: Annotated[Number, between(-2, 2)] = Field(0.0, validate_default=True)
     # long axis
     orientation_deg: Annotated[Number, between(-360, 360)] = Field(
         {"uniform": {"low": -90, "high": 90}}, validate_default=True
@@ -56,6 +59,7 @@ class Inclusion(Settings):
     within: Name | None = None  # only inside bodies of this earlier population
     clipped: bool = True  # cut off where the layer ends
     line: PoreLine | None = None
+    look: Appearance | None = None  # without it, bodies of the layer's own material look like the layer
 
 
 class Cracks(Settings):
@@ -75,7 +79,10 @@ class Cracks(Settings):
     )
     # rms deviation from a straight line over its length
     wander: Annotated[Number, between(0, 2)] = Field(0.06, validate_default=True)
-    branch_probability: float = Field(0.0, ge=0, le=1)
+    branches: Annotated[Number, between(0, 20)] = Field(0.0, validate_default=True)  # mean number a crack
+    fork_probability: float = Field(0.0, ge=0, le=1)  # that the crack begins in two arms, like a Y
+    jog_probability: float = Field(0.0, ge=0, le=1)  # that it steps aside on its way
+    foot_probability: float = Field(0.0, ge=0, le=1)  # that its end turns along the interface
     interrupted_probability: float = Field(0.0, ge=0, le=1)
     clipped: bool = True
 
@@ -161,7 +168,14 @@ class CoatingRecipe(Settings):
     @property
     def appearances(self) -> dict[str, Appearance]:
         """How the surface of a phase looks, for the phases that say so."""
-        return {layer.name: layer for layer in self.layers}
+        looks: dict[str, Appearance] = {}
+        for layer in self.layers:
+            looks[layer.name] = layer
+            for inclusion in layer.inclusions:
+                look = inclusion.look or (layer if inclusion.material == layer.material else None)
+                if look is not None:
+                    looks[inclusion.name] = look
+        return looks
 
     def _owners(self) -> dict[str, tuple[str, str, str]]:
         """Material, layer and kind of each phase, in order."""

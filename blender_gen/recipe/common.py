@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from blender_gen.distributions import Number, between, positive
+from blender_gen.distributions import Fraction, Number, between, positive
 from blender_gen.phases import VOID, materials
 from semforge.settings import Settings
 
@@ -55,6 +55,23 @@ class Mottle(Settings):
     correlation_um: Annotated[Number, positive(1e5)]
 
 
+class Speckle(Settings):
+    """Specks too small to be worth a body: droplets in a glass, fine pores. They change the brightness, not the label.
+
+    Sizes are lognormal about `size_um` with a geometric standard deviation of 1.4.
+    """
+
+    size_um: Annotated[Number, positive(100)]
+    area_percent: Annotated[Number, between(0, 80)]  # of the phase's section; overlaps count twice
+    contrast: Annotated[Number, between(-1, 10)]  # relative change of signal: pores are dark, droplets bright
+    aspect: Annotated[Number, between(1, 20)] = Field(1.0, validate_default=True)  # drawn out along the layers
+    bands: Annotated[Number, between(0, 30)] = Field(0.0, validate_default=True)  # 0: everywhere
+    # of each band, below the phase's outer surface
+    depth_fraction: Fraction = Field({"uniform": {"low": 0, "high": 1}}, validate_default=True)
+    band_half_width: Fraction = Field(0.02, validate_default=True)  # of the phase's thickness
+    patchiness: Annotated[Number, between(0, 4)] = Field(0.0, validate_default=True)  # sd of the logarithm of density
+
+
 class Appearance(Settings):
     """Brightness beyond composition."""
 
@@ -62,3 +79,4 @@ class Appearance(Settings):
     brightness: Annotated[Number, positive(20)] = Field(1.0, validate_default=True)
     grains: Grains | None = None
     mottle: Mottle | None = None
+    speckles: tuple[Speckle, ...] = ()

@@ -113,16 +113,16 @@ def test_bodies_have_the_volume_that_their_diameter_says(shape):
 
 
 def test_populations_within_others_stay_there():
-    changes = ["frame.width_px=200", "frame.height_px=200", "layers.1.inclusions.2.probability=1",
-               "layers.1.inclusions.1.probability=1", "layers.1.thickness_um=200"]  # fmt: skip
-    recipe = load_recipe(next(p for p in RECIPES if p.stem == "ebc"), changes)
-    assert recipe.layers[1].inclusions[2].within == recipe.layers[1].inclusions[1].name
+    changes = ["frame.width_px=200", "frame.height_px=200", "layers.1.inclusions.0.ecd_um=6",
+               "layers.1.inclusions.0.area_percent=8", "layers.1.inclusions.1.ecd_um=0.8",
+               "layers.1.inclusions.1.within=precipitate", "layers.1.inclusions.1.line=null"]  # fmt: skip
+    recipe = load_recipe(SLURRY, changes)
     specimen = make_coating(recipe, generator(0, 0, Stage.SPECIMEN))
-    droplet, host = (recipe.phase_names.index(recipe.layers[1].inclusions[i].name) for i in (2, 1))
+    pore, host = (recipe.phase_names.index(recipe.layers[1].inclusions[i].name) for i in (1, 0))
     union = {p: CrossSection.batch_boolean([to_manifold(b.mesh).slice(0.0) for b in specimen.bodies if b.phase == p],
-                                           OpType.Add) for p in (droplet, host)}  # fmt: skip
-    assert union[droplet].area() > 0
-    assert (union[droplet] ^ union[host]).area() > 0.6 * union[droplet].area()
+                                           OpType.Add) for p in (pore, host)}  # fmt: skip
+    assert union[pore].area() > 0
+    assert (union[pore] ^ union[host]).area() > 0.6 * union[pore].area()
 
 
 def test_what_cannot_be_filled_is_rejected_with_its_reason():
