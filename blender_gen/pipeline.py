@@ -6,12 +6,9 @@ from typing import Any
 import numpy as np
 
 import semforge
-from blender_gen import detector
+from blender_gen import imaging
 from blender_gen.families import FAMILIES
-from blender_gen.phases import void_mask
-from blender_gen.preparation import prepare
 from blender_gen.recipe import Recipe, recipe_hash, recipe_text
-from blender_gen.relief import sky_visibility
 from blender_gen.sample import Header, Sample
 from blender_gen.seeding import Stage, generator
 from blender_gen.texture import texture
@@ -52,18 +49,12 @@ def _attempt(recipe: Recipe, index: int, seed: int, attempt: int, threads: int) 
     family.audit(built, passes)
     pixel = built.view.pixel_size_um
     rng = generator(seed, index, Stage.TEXTURE, attempt)
-    void = void_mask(passes.phase, recipe.phase_materials)
-    sky = sky_visibility(passes.height_um, void, pixel)
     appearances = {recipe.phase_names.index(name): look for name, look in recipe.appearances.items()}
     grain = texture(appearances, built.view, passes.wall, rng)
-    prepared = prepare(recipe.imaging.preparation, void, rng)
+    target = imaging.make_target(passes, recipe.phase_materials, grain, pixel, recipe.imaging.preparation, rng)
     rng = generator(seed, index, Stage.IMAGING, attempt)
-    images, records = [], []
-    for _ in range(recipe.imaging.images_per_specimen):
-        conditions = detector.draw_conditions(recipe.imaging, rng)
-        surface = grain * prepared.factor, prepared.filled
-        images.append(detector.image(passes, sky, recipe.phase_materials, *surface, pixel, conditions, rng))
-        records.append(rounded({**conditions.record(), "preparation": prepared.settings}))
+    micrographs = [imaging.take(target, conditions, rng) for conditions in imaging.schedule(recipe.imaging, rng)]
+    images, records = [m.image for m in micrographs], [rounded(m.record) for m in micrographs]
     truth = rounded({**family.truth(built, passes), "attempt": attempt})
     return Sample(index, np.stack(images), passes.phase, passes.instance, pixel, truth, records)
 

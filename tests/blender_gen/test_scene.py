@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from blender_gen.relief import sky_visibility
 from specimens import COATING, PORE, RESIN, SUBSTRATE, slab
 
+from blender_gen.imaging.relief import sky_visibility
 from blender_gen.pipeline import make_sample
 from blender_gen.recipe import load_recipe, with_frame
 from blender_gen.section import audit, cut
