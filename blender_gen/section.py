@@ -1,16 +1,16 @@
-"""The metallographic cut: a specimen's exact outlines in the section plane, and what lies below it."""
+"""The metallographic cut: a specimen's exact outlines in the section plane."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 
 import numpy as np
-from manifold3d import CrossSection, Manifold, OpType
+from manifold3d import CrossSection, FillRule
 
-from blender_gen.phases import VOID
-from blender_gen.solids import Triangles, sheet, to_manifold, to_mesh
+from blender_gen.slicing import rings
 from blender_gen.specimen import Body, Specimen, Stratum, View
 from semforge.errors import RejectedSpecimen
+
+Polygons = tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Outline:
 
     phase: int
     instance: int  # 0 for layers, then 1, 2, ... in the order of the specimen's bodies
-    polygons: tuple[np.ndarray, ...]
+    polygons: Polygons
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,11 @@ def cut(specimen: Specimen) -> Section:
     frame = CrossSection([specimen.view.corners])
     strips = {s.phase: CrossSection([_strip(specimen.x_um, s.outer_um[-1], s.inner_um[-1])]) for s in specimen.strata}
     outlines = [Outline(s.phase, 0, (_below(specimen.x_um, s),)) for s in specimen.strata]
-    cuts: list[tuple[int, CrossSection]] = []
     for instance, body in enumerate(specimen.bodies, start=1):
-        region = _cut_body(body, specimen, strips)
-        if not region.is_empty():
-            cuts.append((body.phase, region))
-            outlines.append(Outline(body.phase, instance, tuple(region.to_polygons())))
-    visible, covered = _visible(cuts, frame)
+        polygons = _cut_body(body, specimen, strips)
+        if polygons:
+            outlines.append(Outline(body.phase, instance, polygons))
+    visible, covered = _visible(outlines[len(specimen.strata) :], frame)
     for phase, strip in strips.items():
         visible[phase] = (strip ^ frame) - covered
     areas = {phase: (strip ^ frame).area() for phase, strip in strips.items()}
@@ -72,27 +70,15 @@ def audit(section: Section, phase: np.ndarray) -> None:
             raise RejectedSpecimen(f"{name} covers {counts[number]} pixels, {error:.0f} off its exact area")
 
 
-def sectioned_solids(specimen: Specimen) -> list[tuple[int, Triangles]]:
-    """The layers below the section plane with all voids taken out: (phase, mesh), for rendering the relief."""
-    solids = []
-    voids = [(b.mesh[0], to_manifold(b.mesh)) for b in specimen.bodies if specimen.materials[b.phase] == VOID]
-    for stratum in specimen.strata:
-        low, high = stratum.inner_um.min(), stratum.outer_um.max()
-        near = [solid for points, solid in voids if points[:, 1].min() < high and points[:, 1].max() > low]
-        layer = to_manifold(sheet(specimen.x_um, specimen.z_um, stratum.inner_um, stratum.outer_um))
-        solids.append((stratum.phase, to_mesh(Manifold.batch_boolean([layer, *near], OpType.Subtract))))
-    return solids
-
-
-def _cut_body(body: Body, specimen: Specimen, strips: dict[int, CrossSection]) -> CrossSection:
+def _cut_body(body: Body, specimen: Specimen, strips: dict[int, CrossSection]) -> Polygons:
     low, high = body.mesh[0].min(axis=0), body.mesh[0].max(axis=0)
     centre, reach = np.array(specimen.view.centre_um), np.array(specimen.view.reach_um)
     if np.any(low[:2] > centre + reach) or np.any(high[:2] < centre - reach):
-        return CrossSection()
-    region = to_manifold(body.mesh).slice(0.0)
-    if body.clipped and not _inside(low, high, body.host, specimen):
-        region = region ^ strips[body.host]
-    return region
+        return ()
+    polygons = rings(body.mesh)
+    if not polygons or not body.clipped or _inside(low, high, body.host, specimen):
+        return polygons
+    return tuple((CrossSection(list(polygons)) ^ strips[body.host]).to_polygons())
 
 
 def _inside(low: np.ndarray, high: np.ndarray, host: int, specimen: Specimen) -> bool:
@@ -103,20 +89,19 @@ def _inside(low: np.ndarray, high: np.ndarray, host: int, specimen: Specimen) ->
     return outer.size > 0 and bool(outer.min() > high[1] and inner.max() < low[1])
 
 
-def _visible(cuts: list[tuple[int, CrossSection]], frame: CrossSection) -> tuple[dict[int, CrossSection], CrossSection]:
+def _visible(bodies: list[Outline], frame: CrossSection) -> tuple[dict[int, CrossSection], CrossSection]:
     """What is seen of each phase, and all that bodies cover. The later body hides the earlier."""
     visible: dict[int, CrossSection] = {}
     covered = CrossSection()
-    for phase, group in groupby(reversed(cuts), key=lambda item: item[0]):
-        region = _union(r for _, r in group) ^ frame
+    for phase, group in groupby(reversed(bodies), key=lambda outline: outline.phase):
+        polygons = list(chain.from_iterable(outline.polygons for outline in group))
+        region = (
+            CrossSection(polygons, FillRule.Positive) ^ frame
+        )  # a point is in as many bodies as rings wind about it
         seen = region - covered
         visible[phase] = visible[phase] + seen if phase in visible else seen
         covered = covered + region
     return visible, covered
-
-
-def _union(regions: Iterable[CrossSection]) -> CrossSection:
-    return CrossSection.batch_boolean(list(regions), OpType.Add)
 
 
 def _strip(x: np.ndarray, outer: np.ndarray, inner: np.ndarray) -> np.ndarray:

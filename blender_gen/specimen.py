@@ -5,6 +5,7 @@ beam; the section plane is z = 0 and the material lies at z <= 0.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,20 +28,20 @@ class View:
         """Width and height of the frame."""
         return self.width_px * self.pixel_size_um, self.height_px * self.pixel_size_um
 
-    @property
+    @cached_property
     def axes(self) -> np.ndarray:
         """(2, 2): unit vectors of the frame's right and up, in specimen coordinates."""
         a = np.radians(self.tilt_deg)
         return np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]])
 
-    @property
+    @cached_property
     def corners(self) -> np.ndarray:
         """(4, 2) corners in specimen coordinates, anticlockwise."""
         half = np.array(self.size_um) / 2
         signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
         return np.array(self.centre_um) + (signs * half) @ self.axes
 
-    @property
+    @cached_property
     def reach_um(self) -> tuple[float, float]:
         """Half extents in x and y of the frame's bounding box in specimen coordinates."""
         spread = self.corners - np.array(self.centre_um)

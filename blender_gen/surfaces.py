@@ -7,7 +7,7 @@ import numpy as np
 
 from blender_gen.solids import Triangles
 
-CREASE_DEG = 35.0  # a corner that turns by more is an edge of the body, not a coarse rendering of a round one
+CREASE_DEG = 25.0  # a corner that turns by more is an edge of the body, not a coarse rendering of a round one
 
 
 @dataclass(frozen=True)
@@ -21,19 +21,22 @@ class Facets:
 
 def facets(phase: int, instance: int, mesh: Triangles) -> Facets:
     """A mesh that is one body."""
-    count = len(mesh[1])
-    return Facets(mesh, np.full(count, phase), np.full(count, instance))
+    return bodies_as_facets([(phase, instance, mesh)])
+
+
+def bodies_as_facets(bodies: Sequence[tuple[int, int, Triangles]]) -> Facets:
+    """Bodies, given as phase, instance and mesh, in one mesh."""
+    if not bodies:
+        return Facets((np.empty((0, 3)), np.empty((0, 3), dtype=np.uint32)), np.empty(0, int), np.empty(0, int))
+    phases, instances, meshes = zip(*bodies, strict=True)
+    counts = [len(triangles) for _, triangles in meshes]
+    return Facets(_merged(meshes), np.repeat(phases, counts), np.repeat(instances, counts))
 
 
 def join(parts: Sequence[Facets]) -> Facets:
     """All triangles in one mesh, in order."""
-    if not parts:
-        return facets(0, 0, (np.empty((0, 3)), np.empty((0, 3), dtype=np.uint32)))
-    starts = np.cumsum([0] + [len(part.mesh[0]) for part in parts[:-1]])
-    vertices = np.concatenate([part.mesh[0] for part in parts])
-    triangles = np.concatenate([part.mesh[1] + start for part, start in zip(parts, starts, strict=True)])
-    phase, instance = np.concatenate([p.phase for p in parts]), np.concatenate([p.instance for p in parts])
-    return Facets((vertices, triangles.astype(np.uint32)), phase, instance)
+    mesh = _merged([part.mesh for part in parts])
+    return Facets(mesh, np.concatenate([p.phase for p in parts]), np.concatenate([p.instance for p in parts]))
 
 
 def keep(whole: Facets, which: np.ndarray) -> Facets:
@@ -59,6 +62,13 @@ def height_and_normal(mesh: Triangles, triangle: np.ndarray, points: np.ndarray)
     return z, _unit(np.einsum("nk,nkd->nd", weights, smooth))
 
 
+def _merged(meshes: Sequence[Triangles]) -> Triangles:
+    starts = np.cumsum([0] + [len(vertices) for vertices, _ in meshes[:-1]])
+    shift = np.repeat(starts, [len(triangles) for _, triangles in meshes])
+    triangles = np.concatenate([triangles for _, triangles in meshes]) + shift[:, None]
+    return np.concatenate([vertices for vertices, _ in meshes]), triangles.astype(np.uint32)
+
+
 def _barycentric(corners: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Weights (n, 3) of the corners (n, 3, 2); a point that rounding puts outside is moved to the edge."""
     a, b, c = np.moveaxis(corners, 1, 0)
@@ -71,15 +81,19 @@ def _barycentric(corners: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def _vertex_normals(mesh: Triangles, wanted: np.ndarray) -> np.ndarray:
-    """Area-weighted mean of the triangles' normals at the vertices `wanted` (...): (..., 3)."""
+    """Mean of the triangles' normals, weighted by their angles, at the vertices `wanted` (...): (..., 3)."""
     vertices, triangles = mesh
     used = np.zeros(len(vertices), dtype=bool)
     used[wanted] = True
     triangles = triangles[used[triangles].any(axis=1)]
-    a, b, c = (vertices[triangles[:, k]] for k in range(3))
-    normals = np.cross(b - a, c - a)
-    corners = triangles.T.ravel()
-    sums = [np.bincount(corners, weights=np.tile(normals[:, k], 3), minlength=len(vertices)) for k in range(3)]
+    corners = vertices[triangles]
+    edges = np.roll(corners, -1, axis=1) - corners  # edge k leaves corner k
+    normals = np.cross(edges[:, 0], edges[:, 1])
+    double_area = np.linalg.norm(normals, axis=1)
+    dots = -np.einsum("nkd,nkd->nk", edges, np.roll(edges, 1, axis=1))
+    weights = np.arctan2(double_area[:, None], dots) / np.where(double_area > 0, double_area, 1.0)[:, None]
+    at = triangles.ravel()
+    sums = [np.bincount(at, (weights * normals[:, k, None]).ravel(), minlength=len(vertices)) for k in range(3)]
     return _unit(np.stack(sums, axis=1)[wanted])
 
 

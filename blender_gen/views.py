@@ -13,7 +13,7 @@ from blender_gen.scene import RenderError, first_hits
 from blender_gen.section import Outline, Section
 from blender_gen.solids import Triangles
 from blender_gen.specimen import Specimen, View
-from blender_gen.surfaces import Facets, facets, height_and_normal, join, keep
+from blender_gen.surfaces import Facets, bodies_as_facets, facets, height_and_normal, join, keep
 
 LAYERS_UM, BODIES_UM = 0.5, 1.2  # cut faces are stacked in painter's order, in these parts of the stack
 LEAST_STEP_UM = 3e-5  # steps must stay well above the rounding of a ray's length
@@ -64,7 +64,7 @@ def render_surfaces(
 
     Raises RenderError if a pixel sees nothing.
     """
-    solids = join([facets(phase, number, mesh) for number, (phase, mesh) in enumerate(bodies, start=1)])
+    solids = bodies_as_facets([(phase, number, mesh) for number, (phase, mesh) in enumerate(bodies, start=1)])
     scenery = join([substrate, solids])
     seen = np.flatnonzero(np.concatenate([np.ones(len(substrate.phase), dtype=bool), _may_be_seen(view, solids.mesh)]))
     start = float(scenery.mesh[0][:, 2].max()) + CLEARANCE_UM
@@ -118,14 +118,13 @@ def _cut_faces(outlines: tuple[Outline, ...], layers: int) -> Facets:
         points = np.concatenate(outline.polygons)
         triangles = np.asarray(triangulate(list(outline.polygons)), dtype=np.uint32)
         mesh = np.column_stack([points, np.full(len(points), z)]), triangles
-        faces.append(facets(outline.phase, outline.instance, mesh))
-    return join(faces)
+        faces.append((outline.phase, outline.instance, mesh))
+    return bodies_as_facets(faces)
 
 
 def _voids(specimen: Specimen) -> Triangles:
-    """All pores and open cracks that reach the section plane."""
-    open_bodies = [b for b in specimen.bodies if specimen.materials[b.phase] == VOID and b.mesh[0][:, 2].max() > 0]
-    return join([facets(body.phase, 0, body.mesh) for body in open_bodies]).mesh
+    """All pores and open cracks."""
+    return bodies_as_facets([(b.phase, 0, b.mesh) for b in specimen.bodies if specimen.materials[b.phase] == VOID]).mesh
 
 
 def _layer_at(specimen: Specimen, points: np.ndarray, z_um: np.ndarray) -> np.ndarray:
@@ -141,11 +140,11 @@ def _layer_at(specimen: Specimen, points: np.ndarray, z_um: np.ndarray) -> np.nd
 
 def _may_be_seen(view: View, mesh: Triangles) -> np.ndarray:
     """Triangles of closed bodies that a ray from above can meet first: (m,) bool."""
-    vertices, triangles = mesh
-    centre, reach = np.array(view.centre_um), np.array(view.reach_um)
-    beyond = np.sign(vertices[:, :2] - centre) * (np.abs(vertices[:, :2] - centre) > reach)
-    outside = np.abs(beyond[triangles].sum(axis=1)).max(axis=1) == 3
-    return facing_up(mesh) & ~outside
+    x, y = mesh[0][:, 0] - view.centre_um[0], mesh[0][:, 1] - view.centre_um[1]
+    across, up = view.reach_um
+    sides = (x < -across) | (x > across) << 1 | (y < -up) << 2 | (y > up) << 3
+    a, b, c = sides.astype(np.uint8)[mesh[1].T]
+    return facing_up(mesh) & (a & b & c == 0)
 
 
 def _in_picture(normals: np.ndarray, view: View) -> np.ndarray:

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from specimens import COATING, PORE, slab
 
-from blender_gen.section import cut, sectioned_solids
-from blender_gen.solids import to_manifold
+from blender_gen.section import cut
 from blender_gen.truth import coating_truth, thickness_profile
 
 
@@ -80,13 +79,6 @@ def test_visible_regions_fill_the_frame():
     specimen = slab(20.0, tilt_deg=7, spheres=[(-10, 10, 0, 4.0), (8, 19, 1, 5.0)])
     total = sum(region.area() for region in cut(specimen).visible.values())
     assert total == pytest.approx(np.prod(specimen.view.size_um), rel=1e-6)
-
-
-def test_solids_below_the_section_lose_their_pores():
-    sphere = (0, 10, 0, 4.0)
-    full = sum(to_manifold(mesh).volume() for _, mesh in sectioned_solids(slab(20.0)))
-    empty = sum(to_manifold(mesh).volume() for _, mesh in sectioned_solids(slab(20.0, spheres=[sphere])))
-    assert full - empty == pytest.approx(2 / 3 * np.pi * 4**3, rel=5e-3)
 
 
 def test_a_phase_that_was_not_drawn_is_in_the_truth_with_zero():
