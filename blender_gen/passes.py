@@ -19,3 +19,5 @@ class Passes:
     wall: np.ndarray  # uint8: phase of that solid; differs from `phase` in voids only
     # phase id -> float32: length of the beam's way through that phase, for transmission; empty unless asked for
     path_um: dict[int, np.ndarray]
+    # float32: factor on the signal that the bodies themselves bring, e.g. from particle to particle; none if None
+    shade: np.ndarray | None = None

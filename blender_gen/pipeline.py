@@ -51,6 +51,8 @@ def _attempt(recipe: Recipe, index: int, seed: int, attempt: int, threads: int) 
     rng = generator(seed, index, Stage.TEXTURE, attempt)
     appearances = {recipe.phase_names.index(name): look for name, look in recipe.appearances.items()}
     grain = texture(appearances, built.view, passes.wall, rng)
+    if passes.shade is not None:
+        grain = grain * passes.shade
     target = imaging.make_target(passes, recipe.phase_materials, grain, pixel, recipe.imaging.preparation, rng)
     rng = generator(seed, index, Stage.IMAGING, attempt)
     micrographs = [imaging.take(target, conditions, rng) for conditions in imaging.schedule(recipe.imaging, rng)]
