@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from semforge.errors import InputError
 from semforge.settings import Settings
 
+OTHERS = "*"
 Role = Literal["background", "outside", "layer", "substrate", "inclusion", "crack"]
 
 
@@ -22,7 +23,7 @@ class LabelClass(Settings):
     name: str
     role: Role = "background"
     host: str | None = None  # the layer that an inclusion or crack lies in
-    phases: tuple[str, ...] = ()  # phase names in synthetic sample files
+    phases: tuple[str, ...] = ()  # phase names in synthetic sample files; "*" takes all that no class names
     values: tuple[int, ...] = ()  # grey values in real label images
 
     @model_validator(mode="after")
@@ -79,6 +80,8 @@ class ClassMap(Settings):
         Raises InputError if the data has a phase that no class takes.
         """
         owner = {phase: i for i, c in enumerate(self.classes) for phase in c.phases}
+        if OTHERS in owner:
+            owner = dict.fromkeys(phase_names, owner[OTHERS]) | owner
         missing = [name for name in phase_names if name not in owner]
         if missing:
             raise InputError(f"phases {', '.join(missing)} of the data belong to no class; add them to 'phases' of one")

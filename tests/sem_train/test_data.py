@@ -226,3 +226,10 @@ def test_levels_change_monotonically_and_inversion_turns_them_round():
     assert abs(signs.count(-1.0) - 100) < 28
     with pytest.raises(ValueError, match="at least 3"):
         AugmentSettings(levels=2)
+
+
+def test_a_star_takes_the_phases_that_no_class_names():
+    classes = ClassMap.model_validate({"classes": [{"name": "rest", "phases": ["*"]},
+                                                   {"name": "oxide", "phases": ["oxide", "oxide_pore"]}]})  # fmt: skip
+    table = classes.lookup_phases(("resin", "oxide", "new", "oxide_pore"))
+    np.testing.assert_array_equal(table[:4], [0, 1, 0, 1])
