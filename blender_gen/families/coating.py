@@ -7,6 +7,7 @@ import numpy as np
 from blender_gen.families.cracks import crack_meshes
 from blender_gen.families.inclusions import inclusion_meshes
 from blender_gen.families.region import Region
+from blender_gen.families.splats import splat_seams
 from blender_gen.fields import SHAPES, gaussian_field
 from blender_gen.phases import VOID
 from blender_gen.recipe.coating import CoatingFrame, CoatingRecipe, Layer
@@ -49,6 +50,11 @@ def make_coating(recipe: CoatingRecipe, rng: np.random.Generator) -> Specimen:
     for d, stratum in zip(drawn, strata, strict=True):
         region = Region(view, x, stratum.outer_um[-1], stratum.inner_um[-1])
         meshes_of: dict[str, list] = {}
+        if d.layer.splats is not None:
+            meshes_of |= splat_seams(d.layer.splats, region, rng)
+            for seam in d.layer.seams:
+                kind = voids if seam.material == VOID else solids
+                kind += _bodies(recipe, seam.name, stratum.phase, meshes_of.get(seam.name, []), clipped=True)
         for inclusion in d.layer.inclusions:
             meshes, line = inclusion_meshes(inclusion, region, meshes_of, rng)
             meshes_of.setdefault(inclusion.name, []).extend(meshes)

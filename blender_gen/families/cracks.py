@@ -9,6 +9,8 @@ from blender_gen.solids import Triangles, sheet
 
 DEPTH_UM = 12.0  # how far a crack goes below the section plane
 NARROWEST_UM = 1e-3
+KINK = 5.0  # slope of the straight pieces of a crack over its wander
+TAPER = 0.15  # share of a crack on which it closes towards its tip
 STEEPEST = 4.0  # widest that an oblique crack is cut, over its opening
 
 
@@ -95,9 +97,12 @@ class _Path:
     ):
         self.x, self.y, self.length, self.slope = x, y, length, slope
         self.rms = wander * abs(length)
-        self.scales = [(1.0, gaussian_field(rng, 0.45 * abs(length))), (0.25, gaussian_field(rng, 0.1 * abs(length))),
+        self.scales = [(0.7, gaussian_field(rng, 0.45 * abs(length))), (0.2, gaussian_field(rng, 0.1 * abs(length))),
                        (0.1, gaussian_field(rng, 0.03 * abs(length)))]  # fmt: skip
         self.jog, self.jog_at = jog, rng.uniform(0.2, 0.8)
+        self.kinks = np.sort(np.concatenate([[0.0, 1.0], rng.uniform(size=rng.integers(2, 8))]))
+        turns = rng.normal(scale=KINK * wander, size=len(self.kinks) - 1)
+        self.kinked = np.concatenate([[0.0], np.cumsum(turns * np.diff(self.kinks))])
 
     def at(self, t: float) -> tuple[float, float]:
         """The point in the section plane."""
@@ -114,7 +119,8 @@ class _Path:
         way = np.abs(y - self.y)
         drift = sum(share * (field(y, z) - field(origin, zero)) for share, field in self.scales)
         step = 0.5 * (1 + np.tanh(20 * (way / abs(self.length) - self.jog_at))) if self.jog else 0.0
-        return self.x + self.slope * way + self.rms * drift + self.jog * step
+        kinked = abs(self.length) * np.interp(way / abs(self.length), self.kinks, self.kinked)
+        return self.x + self.slope * way + kinked + self.rms * drift + self.jog * step
 
     def mesh(
         self, a: float, b: float, opening: float, region: Region, tapered: tuple[bool, bool],
@@ -170,7 +176,7 @@ def _profile(t: np.ndarray, tapered: tuple[bool, bool]) -> np.ndarray:
     """Relative opening along the way: closing like a square root towards a tip, as a crack in an elastic body."""
     profile = np.ones_like(t)
     if tapered[0]:
-        profile *= np.sqrt(np.clip(t / 0.35, 0, 1))
+        profile *= np.sqrt(np.clip(t / TAPER, 0, 1))
     if tapered[1]:
-        profile *= np.sqrt(np.clip((1 - t) / 0.35, 0, 1))
+        profile *= np.sqrt(np.clip((1 - t) / TAPER, 0, 1))
     return profile

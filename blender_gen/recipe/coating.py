@@ -87,6 +87,27 @@ class Cracks(Settings):
     clipped: bool = True
 
 
+class Seam(Settings):
+    """A phase along the boundaries between splats."""
+
+    name: Name
+    material: Solid
+    probability: float = Field(1.0, ge=0, le=1)
+    coverage: Fraction  # share of the boundaries
+    thickness_um: Annotated[Number, positive(1000)]
+    look: Appearance | None = None
+
+
+class Splats(Settings):
+    """Cells of a sprayed layer, flattened along it, with seams between them."""
+
+    probability: float = Field(1.0, ge=0, le=1)
+    width_um: Annotated[Number, positive(1e4)]
+    height_um: Annotated[Number, positive(1e4)]
+    warp: Annotated[Number, between(0, 2)] = Field(1.0, validate_default=True)  # 0: straight boundaries
+    seams: tuple[Seam, ...] = Field(min_length=1)
+
+
 class Layer(Appearance):
     """One layer. All but the first and the last have a thickness."""
 
@@ -95,8 +116,14 @@ class Layer(Appearance):
     probability: float = Field(1.0, ge=0, le=1)  # that the layer is there at all
     thickness_um: Annotated[Number, positive(1e4)] | None = None
     surface: tuple[Roughness, ...] = ()  # added by this layer's outer interface to the roughness of what lies below
+    splats: Splats | None = None
     inclusions: tuple[Inclusion, ...] = ()
     cracks: tuple[Cracks, ...] = ()
+
+    @property
+    def seams(self) -> tuple[Seam, ...]:
+        """What lies between the layer's splats."""
+        return self.splats.seams if self.splats else ()
 
     @model_validator(mode="after")
     def _within_is_known(self) -> "Layer":
@@ -171,7 +198,7 @@ class CoatingRecipe(Settings):
         looks: dict[str, Appearance] = {}
         for layer in self.layers:
             looks[layer.name] = layer
-            for inclusion in layer.inclusions:
+            for inclusion in (*layer.seams, *layer.inclusions):
                 look = inclusion.look or (layer if inclusion.material == layer.material else None)
                 if look is not None:
                     looks[inclusion.name] = look
@@ -181,7 +208,7 @@ class CoatingRecipe(Settings):
         """Material, layer and kind of each phase, in order."""
         owners: dict[str, tuple[str, str, str]] = {}
         for layer in self.layers:
-            inclusions = [(b.name, b.material, "inclusion") for b in layer.inclusions]
+            inclusions = [(b.name, b.material, "inclusion") for b in (*layer.seams, *layer.inclusions)]
             cracks = [(c.name, VOID, "crack") for c in layer.cracks]
             for name, material, kind in [(layer.name, layer.material, "layer"), *inclusions, *cracks]:
                 use = (material, layer.name, kind)
