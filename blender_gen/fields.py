@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 WAVES = 48
+BLOCK = 16_384  # up to so many points all waves are summed at once
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,26 @@ class Field:
 
     def __call__(self, *coordinates: np.ndarray) -> np.ndarray:
         """Values at points given by one array a dimension, broadcast against each other."""
-        total = np.zeros(np.broadcast_shapes(*(c.shape for c in coordinates)))
-        for wave, phase in zip(self.wave_vectors, self.phases, strict=True):
-            total += np.cos(sum(k * c for k, c in zip(wave, coordinates, strict=True)) + phase)
+        shape = np.broadcast_shapes(*(c.shape for c in coordinates))
+        if len(coordinates) == 2 and np.prod(shape) > 2 * sum(c.size for c in coordinates):
+            total = self._on_grid(*coordinates)
+        elif np.prod(shape) < BLOCK:
+            waves = self.wave_vectors.reshape(*self.wave_vectors.shape, *np.ones(len(shape), dtype=int))
+            angles = sum(waves[:, k] * c for k, c in enumerate(coordinates))
+            total = np.cos(angles + self.phases.reshape(-1, *np.ones(len(shape), dtype=int))).sum(axis=0)
+        else:
+            total = np.zeros(shape)
+            for wave, phase in zip(self.wave_vectors, self.phases, strict=True):
+                total += np.cos(sum(k * c for k, c in zip(wave, coordinates, strict=True)) + phase)
         return total * np.sqrt(2 / len(self.phases))
+
+    def _on_grid(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """The sum where coordinates are broadcast against each other: cosines of a line each, not of every point."""
+        waves = self.wave_vectors.reshape(-1, 2, *np.ones(first.ndim, dtype=int))
+        a = waves[:, 0] * first + self.phases.reshape(-1, *np.ones(first.ndim, dtype=int))
+        b = waves[:, 1] * second
+        # einsum and not a matrix product: that one may sum in another order on another number of threads
+        return np.einsum("w...,w...->...", np.cos(a), np.cos(b)) - np.einsum("w...,w...->...", np.sin(a), np.sin(b))
 
 
 def gaussian_field(rng: np.random.Generator, correlation: float, dimensions: int = 2, waves: int = WAVES) -> Field:

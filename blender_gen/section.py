@@ -6,11 +6,9 @@ from itertools import chain, groupby
 import numpy as np
 from manifold3d import CrossSection, FillRule
 
-from blender_gen.slicing import rings
+from blender_gen.slicing import Polygons, rings
 from blender_gen.specimen import Body, Specimen, Stratum, View
 from semforge.errors import RejectedSpecimen
-
-Polygons = tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)

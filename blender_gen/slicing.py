@@ -4,9 +4,11 @@ import numpy as np
 
 from blender_gen.solids import Triangles
 
+Polygons = tuple[np.ndarray, ...]  # each (n, 2) in µm; outer rings anticlockwise, holes clockwise
 
-def rings(mesh: Triangles, z_um: float = 0.0) -> tuple[np.ndarray, ...]:
-    """Polygons (n, 2) in µm in which a closed mesh cuts the plane z = `z_um`: anticlockwise, holes clockwise.
+
+def rings(mesh: Triangles, z_um: float = 0.0) -> Polygons:
+    """The polygons in which a closed mesh cuts the plane z = `z_um`; none if it does not reach it.
 
     Every triangle that crosses the plane has one edge that rises through it and one that falls; the
     falling one is the neighbour's rising one, which chains the triangles. A vertex in the plane
@@ -22,7 +24,7 @@ def rings(mesh: Triangles, z_um: float = 0.0) -> tuple[np.ndarray, ...]:
     start, state = triangles[crossing].astype(np.int64), state[crossing]
     if not len(start):
         return ()
-    end, state_end = np.roll(start, -1, axis=1), np.roll(state, -1, axis=1)
+    end, state_end = start[:, [1, 2, 0]], state[:, [1, 2, 0]]
     each = np.arange(len(start))
     rise, fall = np.argmax(~state & state_end, axis=1), np.argmax(state & ~state_end, axis=1)
     low, high = start[each, rise], end[each, rise]
@@ -40,16 +42,16 @@ def rings(mesh: Triangles, z_um: float = 0.0) -> tuple[np.ndarray, ...]:
 def volume_um3(mesh: Triangles) -> float:
     """Volume inside a closed mesh, in µm³."""
     vertices, triangles = mesh
-    a, b, c = (vertices[triangles[:, k]] for k in range(3))
-    return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6)
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = np.moveaxis(vertices[triangles], (1, 2), (0, 1))
+    return float(np.sum(ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)) / 6)
 
 
-def area_um2(polygons: tuple[np.ndarray, ...]) -> float:
+def area_um2(polygons: Polygons) -> float:
     """Area inside polygons, in µm²; clockwise ones count as holes."""
     total = 0.0
     for polygon in polygons:
         x, y = (polygon - polygon[0]).T
-        total += 0.5 * float(x @ np.roll(y, -1) - y @ np.roll(x, -1))
+        total += 0.5 * float(np.sum(x[:-1] * y[1:] - y[:-1] * x[1:]))  # the last edge ends in the origin
     return total
 
 
@@ -69,4 +71,4 @@ def _cycles(following: list[int]) -> list[list[int]]:
 
 def _distinct(ring: np.ndarray) -> np.ndarray:
     """A ring without repeated neighbours, which stem from vertices in the plane."""
-    return ring[np.any(ring != np.roll(ring, 1, axis=0), axis=1)]
+    return ring[np.any(ring != np.concatenate([ring[-1:], ring[:-1]]), axis=1)]

@@ -4,6 +4,7 @@ A mesh is a pair (vertices (n, 3) float64 in µm, triangles (m, 3) uint32), wate
 outward normals. `manifold3d` does the exact set operations on them.
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -40,17 +41,23 @@ def ellipsoid(semi_axes: np.ndarray, rotation: np.ndarray, subdivisions: int = 3
 
 
 def blob(
-    rng: np.random.Generator, semi_axes: np.ndarray, rotation: np.ndarray, irregularity: float, subdivisions: int = 3
+    rng: np.random.Generator,
+    semi_axes: np.ndarray,
+    rotation: np.ndarray,
+    irregularity: float,
+    subdivisions: int = 3,
+    lobes: Sequence[tuple[np.ndarray, float]] = (),
 ) -> Triangles:
     """Ellipsoid whose radius varies smoothly and randomly with direction.
 
-    `irregularity` is the relative rms of the radius. The radius is a positive function of the
-    direction, so the surface never crosses itself.
+    `irregularity` is the relative rms of the radius. `lobes` are ellipsoids that bulge out of it:
+    centre (3,), inside the unit sphere, and radius, both relative to the semi-axes. The radius is a
+    positive function of the direction, so the surface never crosses itself.
     """
     directions, triangles = icosphere(subdivisions)
     waves = rng.normal(scale=2.6, size=(10, 3))
     field = np.cos(directions @ waves.T + rng.uniform(0, 2 * np.pi, size=10)).sum(axis=1) / np.sqrt(5)
-    radius = np.exp(irregularity * field - irregularity**2 / 2)
+    radius = np.exp(irregularity * field - irregularity**2 / 2) * _reach(directions, lobes)
     return (directions * radius[:, None] * semi_axes) @ rotation.T, triangles
 
 
@@ -117,6 +124,16 @@ def to_mesh(solid: Manifold) -> Triangles:
     """The surface of a solid."""
     mesh = solid.to_mesh()
     return np.asarray(mesh.vert_properties[:, :3], dtype=np.float64), np.asarray(mesh.tri_verts, dtype=np.uint32)
+
+
+def _reach(directions: np.ndarray, spheres: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
+    """Where rays from the origin last leave the unit sphere or one of the spheres: (n,)."""
+    reach = np.ones(len(directions))
+    for centre, radius in spheres:
+        along = directions @ centre
+        inside = along**2 + radius**2 - centre @ centre
+        reach = np.maximum(reach, np.where(inside > 0, along + np.sqrt(np.maximum(inside, 0)), 0))
+    return reach
 
 
 def _quads(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:

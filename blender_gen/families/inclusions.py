@@ -3,13 +3,14 @@
 from typing import Any
 
 import numpy as np
-from manifold3d import CrossSection, Manifold, OpType
+from manifold3d import CrossSection, FillRule
 from skimage.measure import points_in_poly
 
 from blender_gen.families.region import Region
 from blender_gen.fields import gaussian_field
 from blender_gen.recipe.coating import Inclusion, PoreLine
-from blender_gen.solids import Triangles, angular, blob, random_rotation, to_manifold, to_mesh
+from blender_gen.slicing import Polygons, rings, volume_um3
+from blender_gen.solids import Triangles, angular, blob, random_rotation
 from blender_gen.specimen import View
 from semforge.errors import RejectedSpecimen
 
@@ -59,9 +60,9 @@ def _fill(
             member_size = size if member == 0 else inclusion.ecd_um.draw(rng)
             shift = rng.normal(scale=0.8 * size, size=2) if member else np.zeros(2)
             mesh, cut = _body(inclusion, member_size, (place[0] + shift[0], place[1] + shift[1]), region.view, rng)
-            if not cut.is_empty():
+            if cut:
                 meshes.append(mesh)
-                area += (cut ^ region.visible).area()
+                area += region.area_inside_um2(cut)
         if len(meshes) > MAX_BODIES:
             break
     raise RejectedSpecimen(
@@ -82,9 +83,9 @@ class _Hosts:
     """The cuts of an earlier population, to put bodies inside them."""
 
     def __init__(self, meshes: list[Triangles], region: Region):
-        cuts = [to_manifold(mesh).slice(0.0) for mesh in meshes]
-        self.visible_um2 = (CrossSection.batch_boolean(cuts, OpType.Add) ^ region.visible).area() if cuts else 0.0
-        self.polygons = [polygon for cut in cuts for polygon in cut.to_polygons()]
+        self.polygons = [polygon for mesh in meshes for polygon in rings(mesh)]
+        union = CrossSection(self.polygons, FillRule.Positive)
+        self.visible_um2 = (union ^ region.visible).area() if self.polygons else 0.0
         sizes = np.array([np.prod(np.ptp(polygon, axis=0)) for polygon in self.polygons])
         self.shares = np.cumsum(sizes) / sizes.sum() if len(sizes) else sizes
 
@@ -112,9 +113,10 @@ def _line(
         size = min(inclusion.ecd_um.draw(rng), 4 * half_width)
         x, y = region.point(rng.uniform(-half, half), depth)
         mesh, cut = _body(inclusion, size, (x, y + rng.normal(scale=half_width / 2)), region.view, rng)
-        if not cut.is_empty():
+        if cut:
             meshes.append(mesh)
-            left, _, right, _ = cut.bounds()
+            xs = np.concatenate(cut)[:, 0]
+            left, right = xs.min(), xs.max()
             covered |= (bins > left) & (bins < right)
     return meshes, {"present": bool(meshes), "depth_fraction": depth, "half_width_um": half_width}
 
@@ -129,7 +131,7 @@ def _depth(inclusion: Inclusion, rng: np.random.Generator) -> float:
 
 def _body(
     inclusion: Inclusion, ecd_um: float, position: tuple[float, float], view: View, rng: np.random.Generator
-) -> tuple[Triangles, CrossSection]:
+) -> tuple[Triangles, Polygons]:
     """One body of the wanted volume, at a random height such that the section plane cuts it; and its cut."""
     aspect = inclusion.aspect.draw(rng)
     axes = np.array([aspect, 1.0, rng.uniform(1.0, aspect)])  # plates to rods
@@ -137,10 +139,10 @@ def _body(
     vertices, triangles = _shape(inclusion.shape, axes, inclusion.irregularity.draw(rng), view.pixel_size_um, rng)
     vertices = _bent(vertices, inclusion.bend.draw(rng) / axes[0])
     vertices = vertices @ _rotation(inclusion, rng).T
-    vertices = vertices * (ecd_um / np.cbrt(6 / np.pi * to_manifold((vertices, triangles)).volume()))
+    vertices = vertices * (ecd_um / np.cbrt(6 / np.pi * volume_um3((vertices, triangles))))
     z = rng.uniform(-vertices[:, 2].max(), -vertices[:, 2].min())
     mesh = (vertices + np.array([*position, z]), triangles)
-    return mesh, to_manifold(mesh).slice(0.0)
+    return mesh, rings(mesh)
 
 
 def _rotation(inclusion: Inclusion, rng: np.random.Generator) -> np.ndarray:
@@ -173,17 +175,13 @@ def _shape(kind: str, axes: np.ndarray, irregularity: float, pixel_um: float, rn
         return angular(rng, axes, upright, corners=int(rng.integers(8, 16)))
     radius_px = axes.max() / pixel_um
     subdivisions = 1 if radius_px < 3 else 2 if radius_px < 25 else 3 if radius_px < 80 else 4
-    vertices, triangles = blob(rng, axes, upright, irregularity, subdivisions)
-    if kind == "lamella":
-        return _plate(vertices, axes, rng), triangles
-    lobes = int(rng.integers(0, 3)) if kind == "irregular" and radius_px > 5 else 0
-    if not lobes:
-        return vertices, triangles
-    parts = [to_manifold((vertices, triangles))]
-    for _ in range(lobes):
-        small = axes * rng.uniform(0.4, 0.75)
-        way = rng.normal(scale=0.5, size=3)
-        shift = axes * way / max(np.linalg.norm(way), 1.0)  # starts inside, so the body stays in one piece
-        lobe, triangles = blob(rng, small, upright, irregularity, subdivisions)
-        parts.append(to_manifold((lobe + shift, triangles)))
-    return to_mesh(Manifold.batch_boolean(parts, OpType.Add))
+    count = int(rng.integers(0, 3)) if kind == "irregular" and radius_px > 5 else 0
+    lobes = [_lobe(rng) for _ in range(count)]
+    vertices, triangles = blob(rng, axes, upright, irregularity, subdivisions, lobes)
+    return (_plate(vertices, axes, rng) if kind == "lamella" else vertices), triangles
+
+
+def _lobe(rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Centre and radius of a bulge, relative to the body's semi-axes."""
+    way = rng.normal(scale=0.5, size=3)
+    return way / max(float(np.linalg.norm(way)), 1.0), rng.uniform(0.4, 0.75)

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from manifold3d import CrossSection
 
+from blender_gen.slicing import Polygons, area_um2
 from blender_gen.specimen import View
 
 
@@ -29,6 +30,17 @@ class Region:
     def visible_area_um2(self) -> float:
         """Area of the layer's section inside the frame."""
         return self.visible.area()
+
+    def area_inside_um2(self, polygons: Polygons) -> float:
+        """Area of a cut that lies in the layer and in the frame."""
+        points = np.concatenate(polygons)
+        low, high = points.min(axis=0), points.max(axis=0)
+        if self.view.contains(np.array([low, high, (low[0], high[1]), (high[0], low[1])])).all():
+            first, last = np.searchsorted(self.x_um, [low[0], high[0]])
+            over = slice(max(first - 1, 0), last + 1)
+            if self.outer_um[over].min() > high[1] and self.inner_um[over].max() < low[1]:
+                return area_um2(polygons)
+        return (CrossSection(list(polygons)) ^ self.visible).area()
 
     def point(self, x: float, depth_fraction: float) -> tuple[float, float]:
         """The point at a relative depth below the outer interface."""

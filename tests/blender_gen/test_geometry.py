@@ -14,6 +14,7 @@ from blender_gen.recipe import load_recipe
 from blender_gen.recipe.coating import Inclusion
 from blender_gen.section import cut
 from blender_gen.seeding import Stage, generator
+from blender_gen.slicing import area_um2
 from blender_gen.solids import angular, blob, ellipsoid, icosphere, random_rotation, sheet, to_manifold
 from blender_gen.specimen import View
 from semforge.errors import RejectedSpecimen
@@ -109,7 +110,7 @@ def test_bodies_have_the_volume_that_their_diameter_says(shape):
     for seed in range(10):
         mesh, cut_face = _body(inclusion, 3.0, (0.0, 0.0), view, np.random.default_rng(seed))
         assert to_manifold(mesh).volume() == pytest.approx(np.pi / 6 * 27, rel=1e-4)
-        assert cut_face.area() > 0
+        assert area_um2(cut_face) > 0
 
 
 def test_populations_within_others_stay_there():
@@ -130,3 +131,22 @@ def test_what_cannot_be_filled_is_rejected_with_its_reason():
                "layers.1.inclusions.0.area_percent=0"]  # fmt: skip
     with pytest.raises(RejectedSpecimen, match=r"pore: .* bodies fill"):
         make_coating(load_recipe(SLURRY, changes), generator(0, 0, Stage.SPECIMEN))
+
+
+def test_a_field_is_the_same_on_a_grid_point_by_point_and_in_one_block():
+    field = gaussian_field(np.random.default_rng(1), 5.0)
+    x, z = np.linspace(-40, 40, 300)[None, :], np.linspace(-9, 0, 70)[:, None]
+    grid = field(x, z)
+    points = np.broadcast_arrays(x, z)
+    assert field(*points) == pytest.approx(grid, abs=1e-12)
+    assert field(*(p[:5] for p in points)) == pytest.approx(grid[:5], abs=1e-12)
+
+
+def test_a_lobe_reaches_as_far_as_its_sphere():
+    lobe = np.array([0.8, 0.0, 0.0]), 0.7
+    vertices, _ = blob(np.random.default_rng(0), np.array([2.0, 1.0, 1.0]), np.eye(3), 0.0, 4, [lobe])
+    assert vertices[:, 0].max() == pytest.approx(2 * 1.5, rel=1e-3)
+    assert vertices[:, 0].min() == pytest.approx(-2, rel=1e-3)
+    relative = vertices / [2, 1, 1]
+    outside = np.minimum(np.linalg.norm(relative, axis=1) - 1, np.linalg.norm(relative - lobe[0], axis=1) - 0.7)
+    assert outside == pytest.approx(0, abs=1e-9)
