@@ -6,7 +6,7 @@ the mean energy of backscattered electrons is a fit to single-scattering Monte C
 
 import numpy as np
 
-from blender_gen.imaging.beam import boundary_gain
+from blender_gen.imaging.beam import blur, boundary_gain
 from blender_gen.imaging.conditions import Conditions
 from blender_gen.imaging.emission import Emission
 from blender_gen.imaging.relief import QUADRANTS
@@ -15,6 +15,7 @@ from blender_gen.phases import Material
 
 FAINTEST = 0.02  # share of electrons that find their way out of the deepest pore
 LARGEST_YIELD = 0.95
+RELIEF_RANGES = 0.1  # standard deviation of the spot where they leave, in electron ranges
 ESCAPE_RANGES = 0.25  # depth in electron ranges from which nine in ten backscattered electrons come
 # mean Z; mean energy of backscattered electrons over beam energy
 MEAN_ENERGY = ((6, 13, 18.9, 26, 47, 79), (0.59, 0.64, 0.68, 0.71, 0.76, 0.80))
@@ -50,7 +51,11 @@ def yield_map(target: Target, beam_kev: float) -> np.ndarray:
     exponents = target.of_solids([9 / np.sqrt(solid.mean_atomic_number) for solid in target.solids])
     if shares is not None:  # a film is left through its lower side as well: it gains less from tilt
         exponents = exponents * shares
-    return np.minimum(flat * np.exp(target.log_tilt * exponents), LARGEST_YIELD)
+    # electrons leave from around the spot that the beam hits: relief finer than that is evened out, faces stay flat
+    around_px = RELIEF_RANGES * target.range_um(beam_kev) / target.pixel_size_um
+    relief = (target.body | (target.log_tilt > 0)).astype(np.float32)
+    gain = relief * blur(target.log_tilt * exponents, around_px) / np.maximum(blur(relief, around_px), 1e-3)
+    return np.minimum(flat * np.exp(gain), LARGEST_YIELD)
 
 
 def opacity(target: Target, beam_kev: float) -> np.ndarray | None:

@@ -65,10 +65,10 @@ def emission(target: Target, conditions: Conditions, rng: np.random.Generator) -
 
 
 def probe_px(target: Target, conditions: Conditions) -> float:
-    """Standard deviation of the probe in pixels; in a solid it is widened by the core of the interaction volume."""
-    if conditions.detector.kind == "transmission":
-        return float(conditions.detector.probe_um / target.pixel_size_um)
-    return beam.core_px(conditions.detector.probe_um, target.pixel_size_um)
+    """Standard deviation of the probe in pixels; backscattered electrons widen it by the core of their profile."""
+    if conditions.detector.kind == "bse":
+        return beam.core_px(conditions.detector.probe_um, target.pixel_size_um)
+    return float(conditions.detector.probe_um / target.pixel_size_um)
 
 
 def _picture(seen: Emission, channels: list[np.ndarray], gains: list[np.ndarray]) -> np.ndarray:

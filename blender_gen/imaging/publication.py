@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from blender_gen.imaging.beam import blur
 from blender_gen.imaging.conditions import Conditions
 
+# of matplotlib; the empty name is Pillow's own, which has no µ
 FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSerif.ttf", "STIXGeneral.ttf", "STIXGeneralBol.ttf", "")
 NAMES = {"bse": "BSE", "se": "SE", "transmission": "STEM"}
 PRINT_MM = 127.0  # width of a picture in which magnifications are given: a 5 inch photograph
@@ -75,10 +76,11 @@ def draw_databar(picture: Image.Image, pixel_size_um: float, conditions: Conditi
     pen = ImageDraw.Draw(picture)
     pen.rectangle((0, height - rows, width, height), fill=paper)
     d, field_um = conditions.detector, width * pixel_size_um
-    working_mm, font = rng.uniform(4, 15), _font(str(rng.choice(FONTS)), max(int(rows * 0.4), 6))
+    name = str(rng.choice(FONTS))
+    working_mm, font = rng.uniform(4, 15), _font(name, max(int(rows * 0.4), 6))
     entries = [
         f"{d.beam_kev:.1f} kV", f"x{PRINT_MM * 1000 / field_um:,.0f}", f"WD {working_mm:.1f} mm",
-        f"HFW {length_text(field_um)}", NAMES[d.kind],
+        f"HFW {length_text(field_um, name)}", NAMES[d.kind],
     ]  # fmt: skip
     left, middle = 0.02 * width, height - rows / 2
     bar_um = _round_length(rng.uniform(0.12, 0.25) * field_um)
@@ -94,7 +96,7 @@ def draw_databar(picture: Image.Image, pixel_size_um: float, conditions: Conditi
     pen.line((start, y, right, y), fill=ink, width=max(rows // 20, 1))
     for x in (start, right):
         pen.line((x, y - rows * 0.12, x, y + rows * 0.12), fill=ink, width=max(rows // 20, 1))
-    pen.text(((start + right) / 2, height - rows * 0.62), length_text(bar_um), fill=ink, font=font, anchor="mm")
+    pen.text(((start + right) / 2, height - rows * 0.62), length_text(bar_um, name), fill=ink, font=font, anchor="mm")
     return rows
 
 
@@ -105,7 +107,8 @@ def draw_scale_bar(picture: Image.Image, pixel_size_um: float, below_px: int, rn
     length = length_um / pixel_size_um
     thick = max(round(height * rng.uniform(0.006, 0.025)), 2)
     size = max(int(height * rng.uniform(0.035, 0.09)), 8)
-    font, label = _font(str(rng.choice(FONTS)), size), length_text(length_um)
+    name = str(rng.choice(FONTS))
+    font, label = _font(name, size), length_text(length_um, name)
     pen = ImageDraw.Draw(picture)
     wide = max(length, pen.textlength(label, font))
     margin = rng.uniform(0.02, 0.05) * width
@@ -143,11 +146,11 @@ def draw_panel_letter(picture: Image.Image, rng: np.random.Generator) -> list[in
     return _inside(box, picture)
 
 
-def length_text(length_um: float) -> str:
-    """A length in the unit that a microscopist would write."""
+def length_text(length_um: float, font: str = FONTS[0]) -> str:
+    """A length in the unit that a microscopist would write, with the letters that a font has."""
     if length_um < 1:
         return f"{length_um * 1000:.3g} nm"
-    return f"{length_um:.3g} µm" if length_um < 1000 else f"{length_um / 1000:.3g} mm"
+    return f"{length_um:.3g} {'µ' if font else 'u'}m" if length_um < 1000 else f"{length_um / 1000:.3g} mm"
 
 
 def _round_length(length_um: float) -> float:

@@ -6,7 +6,9 @@ horizon-based ambient occlusion (Jiménez et al. 2016, Practical realtime strate
 for accurate indirect occlusion). What lies far away is looked up in a coarser copy of the height field.
 """
 
+import functools
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,7 +20,7 @@ LEVELS = (
     (8, (9, 10, 12, 14, 17, 20, 26, 32)),
 )  # fmt: skip
 FINE = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 36, 40, 44, 48, 56, 64, 80, 96, 112, 136, 160, 208)
-CLIFF = 3.0  # a block of pixels that spans a steeper rise is seen from its top
+OFFSETS = (0.0, 0.5, 0.25, 0.75)  # of the coarse blocks, by turns, so that they leave no pattern
 FEW = 0.15  # share of pixels up to which they are looked up one by one
 
 
@@ -37,12 +39,11 @@ def horizon_slopes(height_um: np.ndarray, where: np.ndarray, pixel_size_um: floa
     if where.mean() <= FEW:
         yield from _slopes_one_by_one(height, where, pixel_size_um)
         return
-    levels = [_level(height, factor, max(steps), pixel_size_um) for factor, steps in LEVELS]
-    for dx, dy in directions():
+    grids = [[_level(height, factor, max(steps), offset) for factor, steps in LEVELS] for offset in OFFSETS]
+    for k, (dx, dy) in enumerate(directions()):
         slopes = np.zeros(height.shape, dtype=np.float32)
-        for (factor, steps), (own, padded) in zip(reversed(LEVELS), reversed(levels), strict=True):
-            level = _steepest(own, padded, steps, dx, dy, factor * pixel_size_um)
-            np.maximum(slopes, _enlarged(level, factor, height.shape), out=slopes)
+        for level, (factor, steps) in zip(grids[k % len(OFFSETS)], LEVELS, strict=True):
+            np.maximum(slopes, level.slopes(steps, dx, dy, factor * pixel_size_um), out=slopes)
         yield slopes[where]
 
 
@@ -88,42 +89,75 @@ def openness(
     return sky, quadrants
 
 
-def _level(height: np.ndarray, factor: int, reach: int, pixel_um: float) -> tuple[np.ndarray, np.ndarray]:
-    """A coarser height field: as seen from, and as seen, padded.
+@dataclass(frozen=True)
+class _Level:
+    """A coarser height field. What is seen of a block of pixels is its top.
 
-    What is seen is the top of a block of pixels. What sees is its mean, but nothing looks out from half-way up a
-    cliff: there it is the top as well.
+    What sees is a pixel anywhere between the lowest and the highest of its block: the slopes are worked out for these
+    two and interpolated, so that a pixel at the foot of a cliff does not see what one on its top does.
     """
+
+    factor: int
+    shift: int  # pixels by which the blocks start before the picture
+    shape: tuple[int, ...]
+    low: np.ndarray
+    high: np.ndarray
+    seen: np.ndarray  # padded
+    place: np.ndarray  # (H, W) of each pixel, 0 at the lowest of its block, 1 at the highest
+
+    def slopes(self, steps: tuple[int, ...], dx: float, dy: float, block_um: float) -> np.ndarray:
+        """Steepest rise (H, W) over the given steps in a direction."""
+        from_low = _steepest(self.low, self.seen, steps, dx, dy, block_um)
+        if self.factor == 1:
+            return from_low
+        from_high = _steepest(self.high, self.seen, steps, dx, dy, block_um)
+        found = self._enlarged(from_high - from_low)
+        found *= self.place
+        found += self._enlarged(from_low)
+        return found
+
+    def _enlarged(self, blocks: np.ndarray) -> np.ndarray:
+        rows, columns = (slice(self.shift, self.shift + n) for n in self.shape)
+        return _repeated(blocks, self.factor)[rows, columns]
+
+
+def _repeated(blocks: np.ndarray, factor: int) -> np.ndarray:
+    return np.repeat(np.repeat(blocks, factor, axis=1), factor, axis=0)
+
+
+def _of_blocks(values: np.ndarray, factor: int, extreme: np.ufunc) -> np.ndarray:
+    """Extreme value of each square block, first down the rows, which lie together in memory."""
+    rows = functools.reduce(extreme, (values[i::factor] for i in range(factor)))
+    return functools.reduce(extreme, (rows[:, i::factor] for i in range(factor)))
+
+
+def _level(height: np.ndarray, factor: int, reach: int, offset: float) -> _Level:
+    """A level whose blocks start a part `offset` of a block before the picture."""
     if factor == 1:
-        return height, np.pad(height, reach + 1, mode="edge")
-    tall, wide = (-n % factor for n in height.shape)
-    whole = np.pad(height, ((0, tall), (0, wide)), mode="edge") if tall or wide else height
-    blocks = whole.reshape(whole.shape[0] // factor, factor, whole.shape[1] // factor, factor)
-    mean, top = blocks.mean(axis=(1, 3), dtype=np.float32), blocks.max(axis=(1, 3))
-    steep = top - blocks.min(axis=(1, 3)) > CLIFF * factor * pixel_um
-    return np.where(steep, top, mean), np.pad(top, reach + 1, mode="edge")
+        return _Level(1, 0, height.shape, height, height, np.pad(height, reach + 1, mode="edge"), height)
+    shift = int(offset * factor)
+    margins = [(shift, -(n + shift) % factor) for n in height.shape]
+    whole = np.pad(height, margins, mode="edge")
+    low, high = (_of_blocks(whole, factor, extreme) for extreme in (np.minimum, np.maximum))
+    place = (whole - _repeated(low, factor)) / np.maximum(_repeated(high - low, factor), 1e-9)
+    place = np.ascontiguousarray(place[shift : shift + height.shape[0], shift : shift + height.shape[1]])
+    return _Level(factor, shift, height.shape, low, high, np.pad(high, reach + 1, mode="edge"), place)
 
 
 def _steepest(
-    own: np.ndarray, padded: np.ndarray, steps: tuple[int, ...], dx: float, dy: float, pixel_um: float
+    own: np.ndarray, seen: np.ndarray, steps: tuple[int, ...], dx: float, dy: float, pixel_um: float
 ) -> np.ndarray:
     rows, columns = own.shape
-    margin = max(steps) + 1
+    margin = (seen.shape[0] - rows) // 2
     steepest = np.zeros(own.shape, dtype=np.float32)
     rise = np.empty_like(steepest)
     for step in steps:
         right, down = round(step * dx), -round(step * dy)
         top, left = margin + down, margin + right
-        np.subtract(padded[top : top + rows, left : left + columns], own, out=rise)
+        np.subtract(seen[top : top + rows, left : left + columns], own, out=rise)
         rise *= np.float32(1 / (np.hypot(right, down) * pixel_um))
         np.maximum(steepest, rise, out=steepest)
     return steepest
-
-
-def _enlarged(values: np.ndarray, factor: int, shape: tuple[int, ...]) -> np.ndarray:
-    if factor == 1:
-        return values
-    return np.repeat(np.repeat(values, factor, axis=0), factor, axis=1)[: shape[0], : shape[1]]
 
 
 def _slopes_one_by_one(height: np.ndarray, where: np.ndarray, pixel_um: float) -> Iterator[np.ndarray]:
