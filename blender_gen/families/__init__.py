@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from blender_gen.deposit_view import audit_deposit, render_deposit
 from blender_gen.families.coating import make_coating
+from blender_gen.families.particles import make_deposit
+from blender_gen.particle_truth import deposit_truth
 from blender_gen.passes import Passes
 from blender_gen.section import Section, audit, cut
 from blender_gen.truth import coating_truth
@@ -34,4 +37,5 @@ FAMILIES: dict[str, Family] = {
         audit=lambda section, passes: audit(section, passes.phase),
         truth=lambda section, passes: coating_truth(section),
     ),
+    "particles": Family(build=make_deposit, render=render_deposit, audit=audit_deposit, truth=deposit_truth),
 }

@@ -8,12 +8,13 @@ from pathlib import Path
 import yaml
 
 from blender_gen.recipe.coating import CoatingRecipe
+from blender_gen.recipe.particles import ParticlesRecipe
 from semforge.errors import InputError
 from semforge.files import existing_file
 from semforge.settings import parse_yaml, validate
 
-Recipe = CoatingRecipe
-FAMILIES: dict[str, type[Recipe]] = {"coating": CoatingRecipe}
+Recipe = CoatingRecipe | ParticlesRecipe
+FAMILIES: dict[str, type[Recipe]] = {"coating": CoatingRecipe, "particles": ParticlesRecipe}
 
 
 def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
