@@ -10,7 +10,6 @@ from semforge.errors import RejectedSpecimen
 
 BATCH = 64
 DIRECTIONS = np.stack([np.cos(np.arange(12) * np.pi / 6), np.sin(np.arange(12) * np.pi / 6)], axis=1)
-SLACK = 1e-3  # share of a radius by which relaxed discs may still overlap
 
 
 def scattered(rng: np.random.Generator, radii: np.ndarray, width_um: float, height_um: float) -> np.ndarray:
@@ -34,19 +33,26 @@ def scattered(rng: np.random.Generator, radii: np.ndarray, width_um: float, heig
 
 
 def relaxed(
-    rng: np.random.Generator, owner: np.ndarray, at: np.ndarray, radii: np.ndarray, width_um: float, height_um: float
+    rng: np.random.Generator,
+    owner: np.ndarray,
+    at: np.ndarray,
+    radii: np.ndarray,
+    width_um: float,
+    height_um: float,
+    slack: float = 1e-3,
+    steps: int = 1500,
 ) -> tuple[np.ndarray, bool]:
     """Push rigid groups of discs apart until they do not overlap, in a periodic box.
 
     `owner` (m,) is the group of each disc, `at` (m, 2) its place within the group. Returns the
-    places of the groups (n, 2) and whether overlaps have gone below SLACK of a radius.
+    places of the groups (n, 2) and whether overlaps have gone below `slack` of a radius.
     """
     box = np.array([width_um, height_um])
     count = int(owner.max()) + 1
     places = rng.uniform(size=(count, 2)) * box
-    grown = radii * (1 + SLACK)
+    grown = radii * (1 + slack)
     reach = 2 * float(grown.max())
-    for step in range(1500):
+    for step in range(steps):
         spots = (places[owner] + at) % box
         pairs = cKDTree(spots, boxsize=box).query_pairs(reach, output_type="ndarray")
         first, second = pairs[:, 0], pairs[:, 1]
@@ -55,7 +61,7 @@ def relaxed(
         distance = np.hypot(way[:, 0], way[:, 1])
         overlap = grown[first] + grown[second] - distance
         apart = (overlap > 0) & (owner[first] != owner[second])
-        if not apart.any() or (overlap[apart] <= SLACK * np.minimum(grown[first], grown[second])[apart]).all():
+        if not apart.any() or (overlap[apart] <= slack * np.minimum(grown[first], grown[second])[apart]).all():
             return places % box, True
         first, second = owner[first[apart]], owner[second[apart]]
         push = (overlap[apart] / np.maximum(distance[apart], 1e-12))[:, None] * way[apart]

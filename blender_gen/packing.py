@@ -8,6 +8,7 @@ beyond what lies between the centres of neighbouring cells.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ from semforge.errors import RejectedSpecimen
 Mode = Literal["monolayer", "relaxed", "dropped", "clustered"]
 CELLS = 32  # cells across the median particle if no cell size is given
 TRIES = 40
+LEFT_OVER = 0.03
 COARSE = 160  # cells along the longer side when all places are searched
 
 
@@ -70,7 +72,8 @@ def deposit(
     """Lay particles, each given in its pose around x = y = 0, on a region, one after another.
 
     `mode`: monolayer, at random without overlap in projection; relaxed, as monolayer but pushed
-    apart until they fit, in a periodic box, for dense layers; dropped, each falls straight down at
+    apart until they fit, in a periodic box, for dense layers (equal spheres to 0.8, others to about
+    0.6; up to a thirtieth of the others may come to lie on top); dropped, each falls straight down at
     a random place and slides or rolls downhill to where it is held; clustered, they gather side by
     side in islands of `island` particles on average, a share `upper` of them on top of others.
     `substrate_um` (rows, columns) is stretched over the region, row 0 at y = 0. `cell_um` is the
@@ -150,9 +153,7 @@ def _dropped(pile: Pile, feet: list[Footprint], rng: np.random.Generator, flexib
             shifts.append(_shift(pile, foot, row, column, 0.0))
             drapes.append(Drape((row + foot.first[0], column + foot.first[1]), pile.cell_um, lift))
         else:
-            row, column, z = pile.settle(foot, row, column)
-            pile.add(foot, row, column, z)
-            shifts.append(_shift(pile, foot, row, column, z))
+            shifts.append(_rest(pile, foot, row, column))
             drapes.append(None)
     return Deposit(np.array(shifts), tuple(drapes))
 
@@ -169,7 +170,11 @@ def _scattered(pile: Pile, feet: list[Footprint], rng: np.random.Generator) -> D
 
 
 def _land(pile: Pile, foot: Footprint, row: int, column: int) -> np.ndarray:
-    z = pile.stop(foot, row, column)
+    return _shift(pile, foot, row, column, pile.land(foot, row, column))
+
+
+def _rest(pile: Pile, foot: Footprint, row: int, column: int) -> np.ndarray:
+    row, column, z = pile.settle(foot, row, column)
     pile.add(foot, row, column, z)
     return _shift(pile, foot, row, column, z)
 
@@ -180,8 +185,8 @@ def _free_cell(pile: Pile, foot: Footprint, rng: np.random.Generator) -> tuple[i
         row, column = _random_cell(pile, rng)
         if pile.free(foot, row, column):
             return row, column
-    k = max(int(np.ceil(max(pile.taken.shape) / COARSE)), 1)
-    taken = maximum_filter(pile.taken, size=2 * k - 1)[::k, ::k]
+    k = max(int(np.ceil(max(pile.closed.shape) / COARSE)), 1)
+    taken = maximum_filter(pile.closed, size=2 * k - 1)[::k, ::k]
     body = maximum_filter(foot.body, size=2 * k - 1)[::k, ::k]
     hits = fftconvolve(taken.astype(np.float32), body[::-1, ::-1].astype(np.float32), mode="valid")
     rows = np.arange(hits.shape[0]) * k - pile.margin - foot.first[0]
@@ -195,20 +200,53 @@ def _free_cell(pile: Pile, foot: Footprint, rng: np.random.Generator) -> tuple[i
 
 
 def _relaxed(pile: Pile, feet: list[Footprint], rng: np.random.Generator) -> Deposit:
-    """Each footprint is a rigid group of discs; what still overlaps afterwards lies on its neighbour."""
+    """Each footprint is a rigid group of discs; those that still overlap afterwards evade by some cells.
+
+    A few that find no room, at most LEFT_OVER of all, come to rest on the others.
+    """
     groups = [_discs(foot) for foot in feet]
     owner = np.repeat(np.arange(len(feet)), [len(g) for g in groups])
     discs = np.concatenate(groups)
-    places, done = balls.relaxed(rng, owner, discs[:, :2], discs[:, 2], pile.columns, pile.rows)
-    if not done:
-        cover = sum(foot.area_cells for foot in feet) / (pile.rows * pile.columns)
+    places, _ = balls.relaxed(rng, owner, discs[:, :2], discs[:, 2], pile.columns, pile.rows, 0.06, 150)
+    cover = sum(foot.area_cells for foot in feet) / (pile.rows * pile.columns)
+    if cover > 0.9:
         raise RejectedSpecimen(_jammed(cover))
-    cells = np.floor(places).astype(int)
-    shifts = [_land(pile, foot, row, column) for foot, (column, row) in zip(feet, cells, strict=True)]
-    return Deposit(np.array(shifts), (None,) * len(feet))
+    shifts, above = np.zeros((len(feet), 3)), 0
+    for k in sorted(range(len(feet)), key=lambda k: -feet[k].area_cells):
+        column, row = (int(x) for x in places[k])
+        near = _nearest_free(pile, feet[k], row, column) or _free_cell(pile, feet[k], rng)
+        shifts[k] = _land(pile, feet[k], *near) if near else _rest(pile, feet[k], row, column)
+        above += near is None
+        if above > LEFT_OVER * len(feet):
+            raise RejectedSpecimen(_jammed(cover))
+    return Deposit(shifts, (None,) * len(feet))
 
 
-def _discs(foot: Footprint, most: int = 6) -> np.ndarray:
+def _nearest_free(pile: Pile, foot: Footprint, row: int, column: int) -> tuple[int, int] | None:
+    """The nearest cell, within the body's size, at which it covers nothing; None if there is none."""
+    if pile.free(foot, row, column, tight=True):
+        return row, column
+    rows, columns = _spiral(max(foot.body.shape))
+    rows, columns = rows + row, columns + column
+    inside = (rows >= 0) & (rows < pile.rows) & (columns >= 0) & (columns < pile.columns)
+    for r, c in zip(rows[inside].tolist(), columns[inside].tolist(), strict=True):
+        if pile.free(foot, r, c, tight=True):
+            return r, c
+    return None
+
+
+@lru_cache(maxsize=64)
+def _spiral(reach: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the cells of a disc, the innermost first; further out only some."""
+    rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1)
+    away = np.hypot(rows, columns)
+    stride = np.maximum(away // 6, 1).astype(int)
+    keep = (away <= reach) & (rows % stride == 0) & (columns % stride == 0)
+    order = np.argsort(away[keep], kind="stable")
+    return rows[keep][order], columns[keep][order]
+
+
+def _discs(foot: Footprint, most: int = 8) -> np.ndarray:
     """(m, 3) column, row and radius in cells of discs that cover most of a footprint, the largest first."""
     left = foot.body.copy()
     depth = distance_transform_edt(foot.body)
@@ -217,8 +255,8 @@ def _discs(foot: Footprint, most: int = 6) -> np.ndarray:
     for _ in range(most):
         row, column = np.unravel_index(int(np.where(left, depth, 0).argmax()), depth.shape)
         radius = float(depth[row, column])
-        discs.append((column + foot.first[1] + 0.5, row + foot.first[0] + 0.5, radius + 0.5))
-        left &= (rows - row) ** 2 + (columns - column) ** 2 > (radius + 0.5) ** 2
+        discs.append((column + foot.first[1] + 0.5, row + foot.first[0] + 0.5, radius))
+        left &= (rows - row) ** 2 + (columns - column) ** 2 > radius**2
         if left.sum() < 0.05 * foot.area_cells:
             break
     return np.array(discs)
@@ -236,13 +274,12 @@ def _clustered(pile: Pile, feet: list[Footprint], rng: np.random.Generator, isla
                 raise RejectedSpecimen(_full(pile, feet, k, list(range(len(feet)))))
         else:
             host = cells[rng.integers(k)]
-            if rng.uniform() < upper:
+            place = None if rng.uniform() < upper else _slid(pile, foot, host, rng) or _free_cell(pile, foot, rng)
+            if place is None:
                 row, column = np.clip(host + rng.integers(-3, 4, size=2), 0, [pile.rows - 1, pile.columns - 1])
-                row, column, z = pile.settle(foot, int(row), int(column))
-                pile.add(foot, row, column, z)
-                cells[k], shifts[k] = (row, column), _shift(pile, foot, row, column, z)
+                shifts[k] = _rest(pile, foot, int(row), int(column))
+                cells[k] = np.floor(shifts[k, 1::-1] / pile.cell_um)
                 continue
-            place = _slid(pile, foot, host, rng) or _free_cell(pile, foot, rng) or _random_cell(pile, rng)
         cells[k], shifts[k] = place, _land(pile, foot, *place)
     return Deposit(shifts, (None,) * len(feet))
 

@@ -58,8 +58,10 @@ class Pile:
                 indexing="ij",
             )
             self.heights = np.asarray(map_coordinates(np.asarray(substrate, float), at, order=1, mode="nearest"))
-        self.lowest = float(self.heights.min())
-        self.taken = np.zeros(shape, dtype=bool)
+        self.floor = self.heights.copy()
+        self.lowest = float(self.floor.min())
+        self.taken = np.zeros(shape, dtype=bool)  # under the bodies
+        self.closed = np.zeros(shape, dtype=bool)  # and one cell around
 
     def window(self, foot: Footprint, row: int, column: int) -> tuple[slice, slice]:
         """The cells under a body whose origin is moved to a cell of the region."""
@@ -67,19 +69,27 @@ class Pile:
         rows, columns = foot.body.shape
         return slice(r, r + rows), slice(c, c + columns)
 
-    def free(self, foot: Footprint, row: int, column: int) -> bool:
-        """Whether nothing lies where the body would."""
-        return not bool((self.taken[self.window(foot, row, column)] & foot.body).any())
+    def free(self, foot: Footprint, row: int, column: int, tight: bool = False) -> bool:
+        """Whether nothing lies where the body would, nor in the cell beside it unless `tight`."""
+        cells = self.taken if tight else self.closed
+        return not bool((cells[self.window(foot, row, column)] & foot.body).any())
 
     def stop(self, foot: Footprint, row: int, column: int) -> float:
         """Shift along z at which the falling body is stopped."""
         return float((self.heights[self.window(foot, row, column)] - foot.lower_um).max())
 
+    def land(self, foot: Footprint, row: int, column: int) -> float:
+        """Lay the body on the substrate at a free place; its shift along z."""
+        z = float((self.floor[self.window(foot, row, column)] - foot.lower_um).max())
+        self.add(foot, row, column, z)
+        return z
+
     def add(self, foot: Footprint, row: int, column: int, lift: float | np.ndarray) -> None:
         """Leave the body there, shifted along z by `lift`, one number or one a cell."""
         window = self.window(foot, row, column)
         np.maximum(self.heights[window], foot.upper_um + lift, out=self.heights[window])
-        self.taken[window] |= foot.wide
+        self.taken[window] |= foot.body
+        self.closed[window] |= foot.wide
 
     def settle(self, foot: Footprint, row: int, column: int) -> tuple[int, int, float]:
         """Let the body slide from where it is stopped to the nearest place from which every way leads up.

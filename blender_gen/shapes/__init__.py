@@ -7,6 +7,7 @@ diameter); `detail_px` the pixels that the particle will be across, which sets h
 `SHAPES[name]` makes it in its built pose. `strand` makes a fibre of a given diameter and length.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -43,6 +44,13 @@ class Shape:
     """A kind of particle. Calling it makes one in its built pose, of any size asked for."""
 
     build: Callable[..., Triangles]  # (rng, aspect, detail_px, *, ...): some size of about 2 across
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """(rng, ecd_um, aspect, detail_px, *, ...) with the defaults of the shape."""
+        rng, *others = inspect.signature(self.build).parameters.values()
+        ecd_um = inspect.Parameter("ecd_um", rng.kind, annotation=float)
+        return inspect.Signature([rng, ecd_um, *others], return_annotation=Triangles)
 
     def __call__(self, rng: np.random.Generator, ecd_um: float, *args: Any, **options: Any) -> Triangles:
         """(rng, ecd_um, aspect, detail_px, *, ...): on z = 0 over the origin, with the projected area of `ecd_um`."""
