@@ -1,6 +1,7 @@
 # make demo   set up, render 48 coatings, train, measure, write demo/report.html
 # make test   set up, run the tests
 # make check  lint and types
+# make bench  seconds a stage of every recipe; bench-large, bench-naive, bench-memory: see docs/rendering.md
 
 PYTHON ?= python3.11
 VENV   ?= .venv
@@ -13,7 +14,7 @@ COUNT  ?= 48
 RENDER ?=
 FIT    ?=
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test check bench bench-large bench-naive bench-memory clean
 
 setup: $(READY)
 
@@ -36,7 +37,16 @@ check: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks.rendering
+	@for recipe in configs/recipes/*.yaml; do $(BIN)/blender-gen bench $$recipe || exit 1; done
+
+bench-large: $(READY)
+	@for recipe in configs/recipes/*.yaml; do $(BIN)/blender-gen bench $$recipe --size 1024 --count 3 || exit 1; done
+
+bench-naive: $(READY)
+	$(BIN)/python -m benchmarks.naive configs/recipes/slurry_coating.yaml
+
+bench-memory: $(READY)
+	$(BIN)/python -m benchmarks.memory configs/recipes/slurry_coating.yaml
 
 clean:
 	rm -rf demo build *.egg-info

@@ -7,6 +7,7 @@ import numpy as np
 
 import semforge
 from blender_gen import imaging
+from blender_gen.clock import stage
 from blender_gen.families import FAMILIES
 from blender_gen.recipe import Recipe, recipe_hash, recipe_text
 from blender_gen.sample import Header, Sample
@@ -41,23 +42,29 @@ def make_header(recipe: Recipe, seed: int) -> Header:
 
 def _attempt(recipe: Recipe, index: int, seed: int, attempt: int, threads: int) -> Sample:
     family = FAMILIES[recipe.family]
-    try:
-        built = family.build(recipe, generator(seed, index, Stage.SPECIMEN, attempt))
-    except (ValueError, RuntimeError) as error:  # geometry that cannot be built, e.g. a mesh that is no solid
-        raise RejectedSpecimen(str(error)) from error
-    passes = family.render(built, threads)
-    family.audit(built, passes)
+    with stage("specimen"):
+        try:
+            built = family.build(recipe, generator(seed, index, Stage.SPECIMEN, attempt))
+        except (ValueError, RuntimeError) as error:  # geometry that cannot be built, e.g. a mesh that is no solid
+            raise RejectedSpecimen(str(error)) from error
+    with stage("passes"):
+        passes = family.render(built, threads)
+    with stage("truth"):
+        family.audit(built, passes)
+        truth = rounded({**family.truth(built, passes), "attempt": attempt})
     pixel = built.view.pixel_size_um
-    rng = generator(seed, index, Stage.TEXTURE, attempt)
-    appearances = {recipe.phase_names.index(name): look for name, look in recipe.appearances.items()}
-    grain = texture(appearances, built.view, passes.wall, rng)
-    if passes.shade is not None:
-        grain = grain * passes.shade
-    target = imaging.make_target(passes, recipe.phase_materials, grain, pixel, recipe.imaging.preparation, rng)
+    with stage("target"):
+        rng = generator(seed, index, Stage.TEXTURE, attempt)
+        appearances = {recipe.phase_names.index(name): look for name, look in recipe.appearances.items()}
+        grain = texture(appearances, built.view, passes.wall, rng)
+        target = imaging.make_target(passes, recipe.phase_materials, grain, pixel, recipe.imaging.preparation, rng)
     rng = generator(seed, index, Stage.IMAGING, attempt)
-    micrographs = [imaging.take(target, conditions, rng) for conditions in imaging.schedule(recipe.imaging, rng)]
-    images, records = [m.image for m in micrographs], [rounded(m.record) for m in micrographs]
-    truth = rounded({**family.truth(built, passes), "attempt": attempt})
+    images, records = [], []
+    for conditions in imaging.schedule(recipe.imaging, rng):
+        with stage("imaging"):
+            micrograph = imaging.take(target, conditions, rng)
+        images.append(micrograph.image)
+        records.append(rounded(micrograph.record))
     return Sample(index, np.stack(images), passes.phase, passes.instance, pixel, truth, records)
 
 

@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from blender_gen.clock import stage
 from blender_gen.solids import Triangles
 from blender_gen.specimen import View
 from semforge.errors import SemforgeError
 
 CAMERA_ABOVE_UM = 1.0
 MOST_TRIANGLES = 2**24 - 1  # Cycles' channels are float32, whose whole numbers end here
+BLOCKS = ("scenes", "worlds", "cameras", "objects", "meshes", "materials", "collections", "images", "node_groups")
 FASTEST_FOLDER = Path("/dev/shm")  # Blender hands a picture over as a file; in memory if there is such a folder
 
 
@@ -37,14 +39,22 @@ def first_hits(view: View, layers: Mapping[str, Triangles], start_um: float, thr
 
     Raises RenderError on more than MOST_TRIANGLES triangles, or if Blender fails.
     """
-    bpy = _blender(threads)
-    _camera(bpy, view, start_um)
-    material = _material(bpy)
-    for name, mesh in layers.items():
-        _mesh(bpy, name, mesh, material)
-    _view_layers(bpy, layers)
+    with stage("scene"):
+        bpy = _blender(threads)
+        _camera(bpy, view, start_um)
+        material = _material(bpy)
+        for name, mesh in layers.items():
+            _mesh(bpy, name, mesh, material)
+        _view_layers(bpy, layers)
     channels = _render(bpy)
     return {name: np.rint(channels[f"{name}.face.X"]).astype(np.int32) - 1 for name in layers}
+
+
+def data_blocks() -> int:
+    """How many data blocks Blender holds: what a leak between scenes would raise."""
+    import bpy
+
+    return sum(len(getattr(bpy.data, name)) for name in BLOCKS)
 
 
 def _blender(threads: int) -> Any:
