@@ -1,12 +1,13 @@
 """Smooth bodies: beads and pellets, droplets, pollen."""
 
 import numpy as np
+from manifold3d import CrossSection, Manifold
 from scipy.spatial import cKDTree
 
 from blender_gen.shapes.convex import subdivisions
 from blender_gen.shapes.meshes import grounded, random_rotation
 from blender_gen.shapes.noise import roughness
-from blender_gen.solids import Triangles, icosphere
+from blender_gen.solids import Triangles, icosphere, to_mesh
 
 
 def pellet(
@@ -47,16 +48,11 @@ def droplet(
     contact_angle_deg: float = 80.0,
 ) -> Triangles:
     """Dried or frozen drop on its flat base: a spherical cap with the contact angle, drawn out by `aspect`."""
-    directions, triangles = icosphere(subdivisions(detail_px))
-    floor = -np.cos(np.radians(contact_angle_deg))
-    # The part of the sphere under the base is pressed onto it, each point along its ray from inside the cap.
-    inside = (floor + 1) / 2 if floor > -0.9 else 0.0
-    rays = directions
-    down = rays[:, 2]
-    b = down * inside
-    to_sphere = -b + np.sqrt(b**2 + 1 - inside**2)
-    to_base = np.where(down < -1e-9, (floor - inside) / np.minimum(down, -1e-9), np.inf)
-    vertices = rays * np.minimum(to_sphere, to_base)[:, None] + [0, 0, inside]
+    angle = np.radians(np.clip(contact_angle_deg, 5.0, 175.0))
+    segments = int(np.clip(np.pi * detail_px / 4, 16, 128))
+    arc = np.linspace(0, angle, max(round(segments * angle / (2 * np.pi)), 4))
+    profile = np.concatenate([[[0.0, np.cos(angle)]], np.stack([np.sin(arc), np.cos(arc)], axis=1)[::-1]])
+    vertices, triangles = to_mesh(Manifold.revolve(CrossSection([profile]), segments))
     return grounded((vertices * [aspect, 1.0, 1.0], triangles))
 
 
