@@ -9,6 +9,7 @@ from scipy.fft import irfft2, next_fast_len, rfft2
 CORE_UM = 0.03  # width of the sharp core of a boundary, added to the probe
 TAIL_RANGES = 0.25  # width of its tail in electron ranges
 DEFOCUS_STEPS = 4  # blurs of which a picture with depth is put together
+WIDE_PX = 16.0
 LEAST_PX = 0.2  # a narrower blur changes nothing that a pixel shows
 
 
@@ -19,7 +20,9 @@ def blur(values: np.ndarray, sigma_px: float, ratio: float = 1.0, angle_deg: flo
     """
     if sigma_px * np.sqrt(ratio) < LEAST_PX:
         return values
-    pad = min(int(3.5 * sigma_px * np.sqrt(ratio)) + 1, *(n - 1 for n in values.shape)) if min(values.shape) > 1 else 0
+    if sigma_px > WIDE_PX and ratio == 1:
+        return _wide_blur(values, min(sigma_px, max(values.shape)))
+    pad = int(3.5 * sigma_px * np.sqrt(ratio)) + 1
     padded = np.pad(values.astype(np.float32, copy=False), pad, mode="symmetric")
     shape = [next_fast_len(n, real=True) for n in padded.shape]
     extra = [(0, n - m) for n, m in zip(shape, padded.shape, strict=True)]
@@ -33,6 +36,21 @@ def blur(values: np.ndarray, sigma_px: float, ratio: float = 1.0, angle_deg: flo
     transfer = np.exp(-(xx * fx**2 + yy * fy**2 + xy * fx * fy).astype(np.float32))
     blurred = irfft2(rfft2(padded) * transfer, s=shape)
     return blurred[pad : pad + values.shape[0], pad : pad + values.shape[1]]
+
+
+def _wide_blur(values: np.ndarray, sigma_px: float) -> np.ndarray:
+    """A wide blur changes so little from pixel to pixel that it is worked out on blocks of them."""
+    factor = int(sigma_px / (WIDE_PX / 2))
+    rows, columns = (_blocks(n, factor) for n in values.shape)
+    coarse = (rows.T / rows.sum(axis=0)[:, None]) @ values @ (columns / columns.sum(axis=0))
+    return rows @ blur(coarse.astype(np.float32), sigma_px / factor) @ columns.T
+
+
+def _blocks(length: int, factor: int) -> np.ndarray:
+    """(length, n) float32: weights of linear interpolation between the centres of n blocks of `factor` pixels."""
+    number = max(-(-length // factor), 1)
+    place = np.clip((np.arange(length) + 0.5) * number / length - 0.5, 0, number - 1)
+    return np.clip(1 - np.abs(place[:, None] - np.arange(number)), 0, 1).astype(np.float32)
 
 
 def core_px(probe_um: float, pixel_size_um: float) -> float:

@@ -19,7 +19,7 @@ LEVELS = (
     (1, (1, 2, 3, 4, 5, 6, 8)), (2, (5, 6, 7, 8, 9, 10, 12)), (4, (7, 8, 9, 10, 11, 12, 14, 16)),
     (8, (9, 10, 12, 14, 17, 20, 26, 32)),
 )  # fmt: skip
-FINE = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 36, 40, 44, 48, 56, 64, 80, 96, 112, 136, 160, 208)
+FINE = (*range(1, 11), *range(12, 31, 2), *range(33, 49, 3), 52, 56, 62, 70, 80, 92, 108, 128, 156, 192)
 OFFSETS = (0.0, 0.5, 0.25, 0.75)  # of the coarse blocks, by turns, so that they leave no pattern
 FEW = 0.15  # share of pixels up to which they are looked up one by one
 
