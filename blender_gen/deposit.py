@@ -154,6 +154,7 @@ class Ground:
 
     height_um: np.ndarray  # (H, W) float32
     hole: np.ndarray  # (H, W) bool: nothing but what is seen through it
+    film_um: np.ndarray  # (H, W) float32: thickness of a supporting film, 0 for other substrates
 
 
 @dataclass(frozen=True)

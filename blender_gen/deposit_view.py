@@ -61,7 +61,7 @@ def _ground_normal(ground: Ground, pixel_um: float) -> np.ndarray:
 
 def _paths(deposit: Deposit, near: list[int], meshes: list[Triangles]) -> dict[int, np.ndarray]:
     """Mass thickness in µm of each material; a core counts by its density over the shell's."""
-    paths: dict[int, np.ndarray] = {}
+    paths = {0: deposit.ground.film_um}
     bodies = [deposit.particles[n] for n in near]
     for material in sorted({body.material for body in bodies}):
         own = [(body, mesh) for body, mesh in zip(bodies, meshes, strict=True) if body.material == material]
@@ -70,8 +70,6 @@ def _paths(deposit: Deposit, near: list[int], meshes: list[Triangles]) -> dict[i
             cores = [_core(b, m) for b, m in own if b.core is not None and b.core.density == density]
             total += (density - 1) * thickness_um(deposit.view, _compound(cores))
         paths[material] = np.maximum(total, 0).astype(np.float32)
-    if not paths:
-        paths[0] = np.zeros((deposit.view.height_px, deposit.view.width_px), dtype=np.float32)
     return paths
 
 

@@ -28,7 +28,9 @@ def make_ground(substrate: Substrate, view: View, rng: np.random.Generator) -> G
         inside = _holes(substrate.holes, view, rng)
         height -= depth * np.clip(inside / RIM, 0, 1).astype(np.float32)
         hole = inside > 0
-    return Ground(height, hole)
+    thickness = substrate.thickness_um.draw(rng)
+    film = np.where(hole | (thickness <= 0), 0, np.maximum(thickness + height, 0)).astype(np.float32)
+    return Ground(np.zeros_like(height) if thickness > 0 else height, hole, film)
 
 
 def _pits(pits: Pits, view: View, rng: np.random.Generator) -> np.ndarray:

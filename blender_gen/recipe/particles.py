@@ -84,6 +84,8 @@ class Substrate(Appearance):
     roughness: tuple[Roughness, ...] = ()
     holes: Holes | None = None
     pits: Pits | None = None
+    # of a film, for transmission; its roughness is a variation of thickness
+    thickness_um: Annotated[Number, between(0, 5)] = Field(0.0, validate_default=True)
 
     @model_validator(mode="after")
     def _is_solid(self) -> "Substrate":
