@@ -117,11 +117,12 @@ def draw_scale_bar(picture: Image.Image, pixel_size_um: float, below_px: int, rn
     under = rng.uniform() < 0.25  # the label below its bar
     bar_top = base - thick - (1.25 * size if under else 0)
     text_y = base - 0.5 * size if under else bar_top - 0.7 * size
-    edges = centre - wide / 2 - 3, min(bar_top, text_y - 0.6 * size) - 2, centre + wide / 2 + 3, base + 3
+    text = pen.textbbox((centre, text_y), label, font, anchor="mm")
+    edges = centre - wide / 2 - 3, min(bar_top, text[1]) - 3, centre + wide / 2 + 3, max(base, text[3]) + 3
     box = [int(v) for v in edges]
     ink = _ink(picture, box, rng)
     if rng.uniform() < 0.2:
-        pen.rectangle(box, fill=255 - ink)
+        pen.rectangle((*box[:2], box[2] - 1, box[3] - 1), fill=255 - ink)
     pen.rectangle((centre - length / 2, bar_top, centre + length / 2, bar_top + thick), fill=ink)
     pen.text((centre, text_y), label, fill=ink, font=font, anchor="mm")
     return _inside(box, picture)
@@ -141,7 +142,7 @@ def draw_panel_letter(picture: Image.Image, rng: np.random.Generator) -> list[in
     box = [box[0] - 3, box[1] - 3, box[2] + 3, box[3] + 3]
     ink = _ink(picture, box, rng)
     if rng.uniform() < 0.25:
-        pen.rectangle(box, fill=255 - ink)
+        pen.rectangle((*box[:2], box[2] - 1, box[3] - 1), fill=255 - ink)
     pen.text((x, margin), letter, fill=ink, font=font)
     return _inside(box, picture)
 

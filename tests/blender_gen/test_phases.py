@@ -52,3 +52,32 @@ def test_formula_mass_fractions():
 def test_what_is_no_formula_is_refused(text):
     with pytest.raises(ValueError):
         parse_formula(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "at_15_kev", "at_20_kev"),
+    [
+        ("carbon", 0.093, 0.077), ("Al", 0.093, 0.077), ("Fe", 0.147, 0.121), ("Cu", 0.193, 0.159),
+        ("Ag", 0.269, 0.222), ("Au", 0.251, 0.207), ("Si", 0.091, 0.075), ("SiO2", 0.292, 0.241),
+    ],
+)  # fmt: skip
+def test_secondary_yields(name, at_15_kev, at_20_kev):
+    """Lin & Joy 2005 with the parameters of the table, to its last digit."""
+    assert materials()[name].secondary_yield(15) == pytest.approx(at_15_kev, abs=6e-4)
+    assert materials()[name].secondary_yield(20) == pytest.approx(at_20_kev, abs=6e-4)
+
+
+def test_the_largest_secondary_yield_lies_where_the_table_says():
+    """Lin & Joy: the maximum of the universal curve is 1.025 delta_m, near E_m."""
+    iron = materials()["Fe"]
+    energies = [iron.secondary_kev * (0.5 + 0.01 * i) for i in range(200)]
+    yields = [iron.secondary_yield(kev) for kev in energies]
+    assert max(yields) == pytest.approx(1.025 * iron.secondary_max, rel=0.01)
+    assert energies[yields.index(max(yields))] == pytest.approx(iron.secondary_kev, rel=0.1)
+
+
+def test_materials_without_secondary_yields_fall_back_on_a_conductor_or_an_insulator():
+    assert (materials()["Cr"].secondary_max, materials()["Cr"].secondary_kev) == (1.3, 0.4)
+    assert (materials()["Al2O3"].secondary_max, materials()["Al2O3"].secondary_kev) == (2.5, 0.42)
+    assert materials()["Al2O3"].insulator
+    assert not materials()["Cr"].insulator
