@@ -1,17 +1,20 @@
 """Brightness beyond composition: charging of a layer, orientation contrast of its grains, mottling."""
 
 import numpy as np
+from scipy.fft import fftfreq, irfft2, rfft2, rfftfreq
 from scipy.ndimage import median_filter
 from scipy.spatial import cKDTree
 
 from blender_gen.fields import gaussian_field
-from blender_gen.recipe.common import Appearance, Grains, Mottle, Speckle
+from blender_gen.recipe.common import Appearance, Grains, Mottle, Platelets, Speckle
 from blender_gen.specimen import View
 
 FACTOR_LIMITS = (0.05, 6.0)  # of the texture on the yield
 SPECK_SIGMA_G = 1.4  # geometric standard deviation of speck sizes
 LARGEST_SPECK = 3.0  # over the median
 MAX_SPECKS = 50_000
+SHEETS = 6  # orientations of a fabric of platelets
+PLATE_SIGMAS = 2.5  # length of a plate over the standard deviation of the Gaussian that draws it
 
 
 def texture(appearances: dict[int, Appearance], view: View, wall: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -30,6 +33,8 @@ def texture(appearances: dict[int, Appearance], view: View, wall: np.ndarray, rn
         mask = np.isin(wall, [phase for phase, other in appearances.items() if other == appearance])
         if mask.any():
             factor[mask] = _texture(appearance, points[mask], view.pixel_size_um, rng)
+            if appearance.platelets is not None:
+                factor[mask] *= 1 + _fabric(appearance.platelets, view, rng)[mask]
             for speckle in appearance.speckles:
                 specks = _specks(speckle, mask, view, rng)
                 factor[mask] *= 1 + specks[mask]
@@ -58,6 +63,24 @@ def _grain_contrast(grains: Grains, points: np.ndarray, pixel_um: float, rng: np
 def _mottle(mottle: Mottle, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     field = gaussian_field(rng, mottle.correlation_um.draw(rng))
     return mottle.rms.draw(rng) * field(points[:, 0], points[:, 1])
+
+
+def _fabric(platelets: Platelets, view: View, rng: np.random.Generator) -> np.ndarray:
+    """Relative change of signal (H, W) by plates on edge: the brightest of several sheets of streaks, each sheet of
+    one orientation. Zero mean, and the wanted standard deviation.
+    """
+    shape = (view.height_px, view.width_px)
+    length, thickness = platelets.length_um.draw(rng), platelets.thickness_um.draw(rng)
+    spread, contrast = platelets.spread_deg.draw(rng), platelets.contrast.draw(rng)
+    fy, fx = fftfreq(shape[0])[:, None], rfftfreq(shape[1])[None, :]
+    total = np.full(shape, -np.inf)
+    for angle in np.radians(rng.normal(scale=spread, size=SHEETS) + view.tilt_deg):
+        along, across = fx * np.cos(angle) + fy * np.sin(angle), fy * np.cos(angle) - fx * np.sin(angle)
+        reach = [np.maximum(size / view.pixel_size_um, 0.3) / PLATE_SIGMAS for size in (length, thickness)]
+        transfer = np.exp(-2 * np.pi**2 * ((reach[0] * along) ** 2 + (reach[1] * across) ** 2))
+        streaks = irfft2(rfft2(rng.normal(size=shape), workers=1) * transfer, s=shape, workers=1)
+        total = np.maximum(total, streaks / max(float(streaks.std()), 1e-12))
+    return contrast * (total - total.mean()) / total.std()
 
 
 def _specks(speckle: Speckle, mask: np.ndarray, view: View, rng: np.random.Generator) -> np.ndarray:

@@ -8,7 +8,9 @@ import numpy as np
 
 from blender_gen.deposit_view import audit_deposit, render_deposit
 from blender_gen.families.coating import make_coating
+from blender_gen.families.mudrock import make_mudrock
 from blender_gen.families.particles import make_deposit
+from blender_gen.mudrock_truth import mudrock_truth
 from blender_gen.particle_truth import deposit_truth
 from blender_gen.passes import Passes
 from blender_gen.section import Section, audit, cut
@@ -30,12 +32,22 @@ def _coating(recipe: Any, rng: np.random.Generator) -> Section:
     return cut(make_coating(recipe, rng))
 
 
+def _mudrock(recipe: Any, rng: np.random.Generator) -> Section:
+    return cut(make_mudrock(recipe, rng))
+
+
 FAMILIES: dict[str, Family] = {
     "coating": Family(
         build=_coating,
         render=render_section,
         audit=lambda section, passes: audit(section, passes.phase),
         truth=lambda section, passes: coating_truth(section),
+    ),
+    "mudrock": Family(
+        build=_mudrock,
+        render=render_section,
+        audit=lambda section, passes: audit(section, passes.phase),
+        truth=lambda section, passes: mudrock_truth(section),
     ),
     "particles": Family(build=make_deposit, render=render_deposit, audit=audit_deposit, truth=deposit_truth),
 }

@@ -54,17 +54,17 @@ def make_coating(recipe: CoatingRecipe, rng: np.random.Generator) -> Specimen:
             meshes_of |= splat_seams(d.layer.splats, region, rng)
             for seam in d.layer.seams:
                 kind = voids if seam.material == VOID else solids
-                kind += _bodies(recipe, seam.name, stratum.phase, meshes_of.get(seam.name, []), clipped=True)
+                kind += _bodies(number(seam.name), stratum.phase, meshes_of.get(seam.name, []), clipped=True)
         for inclusion in d.layer.inclusions:
             meshes, line = inclusion_meshes(inclusion, region, meshes_of, rng)
             meshes_of.setdefault(inclusion.name, []).extend(meshes)
             kind = voids if inclusion.material == VOID else solids
-            kind += _bodies(recipe, inclusion.name, stratum.phase, meshes, inclusion.clipped)
+            kind += _bodies(number(inclusion.name), stratum.phase, meshes, inclusion.clipped)
             if line is not None:
                 facts["pore_lines"][inclusion.name] = {"host": d.layer.name, **line}
         for crack in d.layer.cracks:
             meshes = crack_meshes(crack, region, rng)
-            cracks += _bodies(recipe, crack.name, stratum.phase, meshes, crack.clipped)
+            cracks += _bodies(number(crack.name), stratum.phase, meshes, crack.clipped)
     bodies = (*solids, *cracks, *voids)  # a crack runs through precipitates, and a pore on its way is a pore
     return Specimen(
         recipe.phase_names, recipe.phase_materials, view, x, z, strata, bodies,
@@ -124,6 +124,5 @@ def _roughness(d: _Drawn, x: np.ndarray, z: np.ndarray, rng: np.random.Generator
     return total
 
 
-def _bodies(recipe: CoatingRecipe, name: str, host: int, meshes: list, clipped: bool) -> list[Body]:
-    phase = recipe.phase_names.index(name)
+def _bodies(phase: int, host: int, meshes: list, clipped: bool) -> list[Body]:
     return [Body(phase, host, mesh, clipped) for mesh in meshes]

@@ -59,7 +59,7 @@ def _fill(
         for member in range(group):
             member_size = size if member == 0 else inclusion.ecd_um.draw(rng)
             shift = rng.normal(scale=0.8 * size, size=2) if member else np.zeros(2)
-            mesh, cut = _body(inclusion, member_size, (place[0] + shift[0], place[1] + shift[1]), region.view, rng)
+            mesh, cut = body_mesh(inclusion, member_size, (place[0] + shift[0], place[1] + shift[1]), region.view, rng)
             if cut:
                 meshes.append(mesh)
                 area += region.area_inside_um2(cut)
@@ -112,7 +112,7 @@ def _line(
             break
         size = min(inclusion.ecd_um.draw(rng), 4 * half_width)
         x, y = region.point(rng.uniform(-half, half), depth)
-        mesh, cut = _body(inclusion, size, (x, y + rng.normal(scale=half_width / 2)), region.view, rng)
+        mesh, cut = body_mesh(inclusion, size, (x, y + rng.normal(scale=half_width / 2)), region.view, rng)
         if cut:
             meshes.append(mesh)
             xs = np.concatenate(cut)[:, 0]
@@ -129,7 +129,7 @@ def _depth(inclusion: Inclusion, rng: np.random.Generator) -> float:
     return inclusion.depth_fraction.draw(rng)
 
 
-def _body(
+def body_mesh(
     inclusion: Inclusion, ecd_um: float, position: tuple[float, float], view: View, rng: np.random.Generator
 ) -> tuple[Triangles, Polygons]:
     """One body of the wanted volume, at a random height such that the section plane cuts it; and its cut."""

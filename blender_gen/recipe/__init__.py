@@ -8,13 +8,18 @@ from pathlib import Path
 import yaml
 
 from blender_gen.recipe.coating import CoatingRecipe
+from blender_gen.recipe.mudrock import MudrockRecipe
 from blender_gen.recipe.particles import ParticlesRecipe
 from semforge.errors import InputError
 from semforge.files import existing_file
 from semforge.settings import parse_yaml, validate
 
-Recipe = CoatingRecipe | ParticlesRecipe
-FAMILIES: dict[str, type[Recipe]] = {"coating": CoatingRecipe, "particles": ParticlesRecipe}
+Recipe = CoatingRecipe | MudrockRecipe | ParticlesRecipe
+FAMILIES: dict[str, type[Recipe]] = {
+    "coating": CoatingRecipe,
+    "mudrock": MudrockRecipe,
+    "particles": ParticlesRecipe,
+}
 
 
 def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:

@@ -125,6 +125,11 @@ class Layer(Appearance):
         """What lies between the layer's splats."""
         return self.splats.seams if self.splats else ()
 
+    @property
+    def populations(self) -> "list[Seam | Inclusion]":
+        """All that lies in the layer, cracks aside."""
+        return [*self.seams, *self.inclusions]
+
     @model_validator(mode="after")
     def _within_is_known(self) -> "Layer":
         if self.material == VOID:
@@ -198,7 +203,7 @@ class CoatingRecipe(Settings):
         looks: dict[str, Appearance] = {}
         for layer in self.layers:
             looks[layer.name] = layer
-            for inclusion in (*layer.seams, *layer.inclusions):
+            for inclusion in layer.populations:
                 look = inclusion.look or (layer if inclusion.material == layer.material else None)
                 if look is not None:
                     looks[inclusion.name] = look
@@ -208,7 +213,7 @@ class CoatingRecipe(Settings):
         """Material, layer and kind of each phase, in order."""
         owners: dict[str, tuple[str, str, str]] = {}
         for layer in self.layers:
-            inclusions = [(b.name, b.material, "inclusion") for b in (*layer.seams, *layer.inclusions)]
+            inclusions = [(b.name, b.material, "inclusion") for b in layer.populations]
             cracks = [(c.name, VOID, "crack") for c in layer.cracks]
             for name, material, kind in [(layer.name, layer.material, "layer"), *inclusions, *cracks]:
                 use = (material, layer.name, kind)

@@ -72,6 +72,15 @@ class Speckle(Settings):
     patchiness: Annotated[Number, between(0, 4)] = Field(0.0, validate_default=True)  # sd of the logarithm of density
 
 
+class Platelets(Settings):
+    """A fabric of plates on edge, too fine to be drawn one by one; they lie along the layers by preference."""
+
+    length_um: Annotated[Number, positive(100)]
+    thickness_um: Annotated[Number, positive(100)]
+    spread_deg: Annotated[Number, between(0, 90)]  # standard deviation of their orientation
+    contrast: Annotated[Number, between(0, 1)]  # relative standard deviation of the signal
+
+
 class Appearance(Settings):
     """Brightness beyond composition."""
 
@@ -80,3 +89,4 @@ class Appearance(Settings):
     grains: Grains | None = None
     mottle: Mottle | None = None
     speckles: tuple[Speckle, ...] = ()
+    platelets: Platelets | None = None
