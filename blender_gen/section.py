@@ -7,7 +7,7 @@ import numpy as np
 from manifold3d import CrossSection, FillRule
 
 from blender_gen.slicing import Polygons, rings
-from blender_gen.specimen import Body, Specimen, Stratum, View
+from blender_gen.specimen import Body, Specimen, View
 from semforge.errors import RejectedSpecimen
 
 
@@ -16,16 +16,16 @@ class Outline:
     """One body's cut: polygons (n, 2) in µm, outer rings anticlockwise, holes clockwise."""
 
     phase: int
-    instance: int  # 0 for layers, then 1, 2, ... in the order of the specimen's bodies
+    instance: int  # 1, 2, ... in the order of the specimen's bodies
     polygons: Polygons
 
 
 @dataclass(frozen=True)
 class Section:
-    """The section plane. Outlines are in painter's order: where two overlap, the later one is seen."""
+    """The section plane."""
 
     specimen: Specimen
-    outlines: tuple[Outline, ...]
+    outlines: tuple[Outline, ...]  # of bodies, in painter's order: where two overlap, the later one is seen
     visible: dict[int, CrossSection]  # phase -> the region inside the frame where it is seen
     layer_area_um2: dict[int, float]  # layer phase -> area between its interfaces inside the frame
 
@@ -39,12 +39,12 @@ def cut(specimen: Specimen) -> Section:
     """Cut a specimen at z = 0."""
     frame = CrossSection([specimen.view.corners])
     strips = {s.phase: CrossSection([_strip(specimen.x_um, s.outer_um[-1], s.inner_um[-1])]) for s in specimen.strata}
-    outlines = [Outline(s.phase, 0, (_below(specimen.x_um, s),)) for s in specimen.strata]
+    outlines = []
     for instance, body in enumerate(specimen.bodies, start=1):
         polygons = _cut_body(body, specimen, strips)
         if polygons:
             outlines.append(Outline(body.phase, instance, polygons))
-    visible, covered = _visible(outlines[len(specimen.strata) :], frame)
+    visible, covered = _visible(outlines, frame)
     for phase, strip in strips.items():
         visible[phase] = (strip ^ frame) - covered
     areas = {phase: (strip ^ frame).area() for phase, strip in strips.items()}
@@ -104,9 +104,3 @@ def _visible(bodies: list[Outline], frame: CrossSection) -> tuple[dict[int, Cros
 
 def _strip(x: np.ndarray, outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
     return np.concatenate([np.stack([x, inner], axis=1), np.stack([x, outer], axis=1)[::-1]])
-
-
-def _below(x: np.ndarray, stratum: Stratum) -> np.ndarray:
-    """All that lies under a layer's outer interface; deeper layers are painted over it."""
-    floor = min(float(stratum.inner_um.min()), -1.0) - 1000.0
-    return _strip(x, stratum.outer_um[-1], np.full_like(x, floor))

@@ -10,7 +10,7 @@ from blender_gen.columns import facing_up, floors, thickness_um
 from blender_gen.passes import Passes
 from blender_gen.phases import VOID, void_mask
 from blender_gen.scene import RenderError, first_hits
-from blender_gen.section import Outline, Section
+from blender_gen.section import Section
 from blender_gen.solids import Triangles
 from blender_gen.specimen import Specimen, View
 from blender_gen.surfaces import Facets, bodies_as_facets, facets, height_and_normal, join, keep
@@ -28,7 +28,7 @@ def render_section(section: Section, threads: int = 0) -> Passes:
     Raises RenderError if a pixel sees no cut face.
     """
     specimen = section.specimen
-    faces = _cut_faces(section.outlines, len(specimen.strata))
+    faces = _cut_faces(section)
     hit = first_hits(section.view, {"section": faces.mesh}, LAYERS_UM + BODIES_UM + CLEARANCE_UM, threads)["section"]
     if hit.min() < 0:
         raise RenderError("a pixel of the label map sees no declared phase")
@@ -106,20 +106,31 @@ def height_field(phase: int, x_um: np.ndarray, y_um: np.ndarray, height_um: np.n
     return facets(phase, 0, (np.stack([x, y, height_um], axis=-1).reshape(-1, 3), triangles))
 
 
-def _cut_faces(outlines: tuple[Outline, ...], layers: int) -> Facets:
-    """All cut faces in painter's order, from z = 0 upwards."""
-    bodies = len(outlines) - layers
-    if bodies * LEAST_STEP_UM > BODIES_UM:
-        raise RenderError(f"{bodies} bodies are more than the stack of cut faces can order; use a smaller frame")
-    steps = [LAYERS_UM / layers] * layers + [BODIES_UM / max(bodies, 1)] * bodies
-    faces, z = [], 0.0
-    for outline, step in zip(outlines, steps, strict=True):
-        z += step
+def _cut_faces(section: Section) -> Facets:
+    """All cut faces in painter's order, from z = 0 upwards: layers from the outside inwards, then bodies."""
+    strata, outlines = section.specimen.strata, section.outlines
+    if len(outlines) * LEAST_STEP_UM > BODIES_UM:
+        raise RenderError(f"{len(outlines)} bodies are more than the stack of cut faces can order; use a smaller frame")
+    floor_um = section.view.centre_um[1] - section.view.reach_um[1] - CLEARANCE_UM
+    faces = []
+    for number, stratum in enumerate(strata, start=1):
+        z_um = LAYERS_UM * number / len(strata)
+        faces.append((stratum.phase, 0, _columns(section.specimen.x_um, stratum.outer_um[-1], floor_um, z_um)))
+    for number, outline in enumerate(outlines, start=1):
         points = np.concatenate(outline.polygons)
         triangles = np.asarray(triangulate(list(outline.polygons)), dtype=np.uint32)
-        mesh = np.column_stack([points, np.full(len(points), z)]), triangles
-        faces.append((outline.phase, outline.instance, mesh))
+        z = np.full(len(points), LAYERS_UM + BODIES_UM * number / len(outlines))
+        faces.append((outline.phase, outline.instance, (np.column_stack([points, z]), triangles)))
     return bodies_as_facets(faces)
+
+
+def _columns(x: np.ndarray, top: np.ndarray, floor: float, z: float) -> Triangles:
+    """All between a profile (nx,) and a floor, at height z, as upright columns: rays find the right one fast."""
+    bottom = np.minimum(top, floor)
+    vertices = np.column_stack([np.tile(x, 2), np.concatenate([bottom, top]), np.full(2 * len(x), z)])
+    low = np.arange(len(x) - 1)
+    a, b, c, d = low, low + 1, low + 1 + len(x), low + len(x)
+    return vertices, np.concatenate([np.stack([a, b, c], axis=1), np.stack([a, c, d], axis=1)]).astype(np.uint32)
 
 
 def _voids(specimen: Specimen) -> Triangles:
