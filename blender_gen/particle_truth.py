@@ -29,7 +29,9 @@ def deposit_truth(deposit: Deposit, passes: Passes) -> dict[str, Any]:
         "family": "particles",
         "substrate": deposit.phase_names[0],
         "particles": records,
-        "populations": {name: _population([r for r in records if r["population"] == name], frame_um2) for name in names},
+        "populations": {
+            name: _population([r for r in records if r["population"] == name], frame_um2) for name in names
+        },
     }
 
 
@@ -38,9 +40,7 @@ def _in_frame(body: Particle, deposit: Deposit) -> bool:
     return bool(np.all(away < body.reach_um))
 
 
-def _particle(
-    deposit: Deposit, body: Particle, number: int, pixels: int, frame: CrossSection
-) -> dict[str, Any]:
+def _particle(deposit: Deposit, body: Particle, number: int, pixels: int, frame: CrossSection) -> dict[str, Any]:
     projected = body.projected_area_um2
     half = np.array(deposit.view.size_um) / 2
     cut = bool(np.any(np.abs(np.array(body.place_um[:2])) + body.reach_um >= half))

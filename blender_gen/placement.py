@@ -136,9 +136,7 @@ def _apart(
     return found
 
 
-def _lattice(
-    casts: list[Cast], view: View, gap: float, disorder: float, rng: np.random.Generator
-) -> list[Placed]:
+def _lattice(casts: list[Cast], view: View, gap: float, disorder: float, rng: np.random.Generator) -> list[Placed]:
     """Hexagonal rows of round particles, straight rows of long or rectangular ones; with faults.
 
     As many particles as there are casts: a whole film, or an island around a random place.

@@ -14,6 +14,7 @@ from blender_gen.specimen import View
 from semforge.errors import RejectedSpecimen
 
 MOULDS = 14  # different bodies of a population; more particles are turned copies of them
+FEW = 10  # fewer particles than these are looked for
 FINEST_PX = 500.0  # a mesh is not made finer than for a particle of this size
 
 
@@ -30,13 +31,18 @@ def make_deposit(recipe: ParticlesRecipe, rng: np.random.Generator) -> Deposit:
     for population in _present(recipe.populations, rng):
         median = population.ecd.median_um.draw(rng)
         lots.append(_lot(recipe, population, median, rng))
-        casts = _cast(population, median, view, rng)
+        alike = bool(rng.uniform() < population.alike)
+        casts = _cast(population, median, alike, view, rng)
         kinds = list(population.placement)
         kind = kinds[_pick(list(population.placement.values()), rng)]
         placed = place(kind, casts, particles, view, population, rng)
-        particles += _finish(recipe, population, len(lots) - 1, placed, rng)
+        particles += _finish(recipe, population, len(lots) - 1, placed, alike, rng)
     particles = [p for p in particles if not _falls_through(p, ground.hole, view)]
-    particles = _brought_into_view(particles, view, rng)
+    wanted = [p for p in particles if not lots[p.lot].background]
+    if not wanted:
+        raise RejectedSpecimen("no particle has come to lie on the substrate")
+    shift = _into_view(wanted, view, rng)
+    particles = [p.moved(*shift) for p in particles]
     return Deposit(
         view, ground, tuple(lots), tuple(particles), recipe.phase_names, int(rng.integers(2**63)),
         paths=recipe.imaging.needs_paths,
@@ -68,12 +74,11 @@ def _lot(recipe: ParticlesRecipe, population: Population, median_um: float, rng:
     return Lot(population.name, phase, population.background, skin)
 
 
-def _cast(population: Population, median_um: float, view: View, rng: np.random.Generator) -> list[Cast]:
+def _cast(population: Population, median_um: float, alike: bool, view: View, rng: np.random.Generator) -> list[Cast]:
     """As many particles as the frame and its surroundings need, not yet placed."""
     sizes = _sizes(population, median_um, view, rng)
     if not len(sizes):
         return []
-    alike = rng.uniform() < population.alike
     recipe = _drawn_shape(population.shapes, rng) if alike else None
     detail = float(np.clip(sizes.max() / view.pixel_size_um, 6, FINEST_PX))
     moulds = [
@@ -103,7 +108,9 @@ def _sizes(population: Population, median_um: float, view: View, rng: np.random.
         count = int(np.searchsorted(areas, wanted)) + 1
         if coverage <= 0:
             count = 0
-        elif count > 1 and rng.uniform() > (wanted - areas[count - 2]) / (np.pi / 4 * drawn[min(count, len(drawn)) - 1] ** 2):
+        elif count > 1 and rng.uniform() > (wanted - areas[count - 2]) / (
+            np.pi / 4 * drawn[min(count, len(drawn)) - 1] ** 2
+        ):
             count -= 1
     if count > 4 * MOST_PARTICLES - 1:
         raise RejectedSpecimen(f"population {population.name!r} needs more than {4 * MOST_PARTICLES} particles")
@@ -133,9 +140,7 @@ def _body(choice: ShapeChoice, detail_px: float, rng: np.random.Generator) -> tu
         name: value if isinstance(value, str) else _as(annotations[name], value.draw(rng))
         for name, value in choice.options.items()
     }
-    return particle(
-        choice.shape, rng, 1.0, choice.pose, aspect=choice.aspect.draw(rng), detail_px=detail_px, **options
-    )
+    return particle(choice.shape, rng, 1.0, choice.pose, aspect=choice.aspect.draw(rng), detail_px=detail_px, **options)
 
 
 def _as(annotation: str, value: float) -> float | int:
@@ -143,11 +148,13 @@ def _as(annotation: str, value: float) -> float | int:
 
 
 def _finish(
-    recipe: ParticlesRecipe, population: Population, lot: int, placed: list[Placed],
+    recipe: ParticlesRecipe, population: Population, lot: int, placed: list[Placed], alike: bool,
     rng: np.random.Generator,
 ) -> list[Particle]:  # fmt: skip
     """Give placed particles their material, brightness, core and depth in the substrate."""
-    names = list(population.material)
+    names, weights = list(population.material), list(population.material.values())
+    if alike:
+        names, weights = [names[_pick(weights, rng)]], [1.0]
     materials = [_material_id(recipe, population, name) for name in names]
     brightness, between = population.skin.brightness.draw(rng), population.skin.variation.draw(rng)
     core = population.core if population.core is not None and rng.uniform() < population.core.probability else None
@@ -164,10 +171,8 @@ def _finish(
             inner = Core(size, core_density, (away * np.cos(angle), away * np.sin(angle)))
         sunk = population.embedded.draw(rng) * cast.mould.height * cast.ecd_um if place_um[2] <= 1e-9 else 0.0
         where = (float(place_um[0]), float(place_um[1]), float(place_um[2] - sunk))
-        material = materials[_pick(list(population.material.values()), rng)]
-        result.append(
-            Particle(cast.mould, cast.ecd_um, cast.turn_rad, where, lot, material, factor, inner, spot.hang)
-        )
+        material = materials[_pick(weights, rng)]
+        result.append(Particle(cast.mould, cast.ecd_um, cast.turn_rad, where, lot, material, factor, inner, spot.hang))
     return result
 
 
@@ -193,13 +198,15 @@ def _falls_through(body: Particle, hole: np.ndarray, view: View) -> bool:
     return bool(hole[rows, columns].all())
 
 
-def _brought_into_view(particles: list[Particle], view: View, rng: np.random.Generator) -> list[Particle]:
-    """All moved alike so that one has its middle in the frame, if none had: a microscopist looks for particles."""
-    if not particles or any(view.contains(np.array(p.place_um[:2])) for p in particles):
-        return particles
+def _into_view(particles: list[Particle], view: View, rng: np.random.Generator) -> tuple[float, float]:
+    """Shift in µm that brings one of few particles well into the frame: a microscopist looks for them."""
+    inner = 0.35 * np.array(view.size_um)
+    seen = any(np.all(np.abs(p.place_um[:2]) < inner) for p in particles)
+    if len(particles) >= FEW and seen:
+        return 0.0, 0.0
     chosen = particles[int(rng.integers(len(particles)))]
-    shift = rng.uniform(-0.4, 0.4, size=2) * np.array(view.size_um) - np.array(chosen.place_um[:2])
-    return [p.moved(float(shift[0]), float(shift[1])) for p in particles]
+    x, y = rng.uniform(-inner, inner) - np.array(chosen.place_um[:2])
+    return float(x), float(y)
 
 
 def _pick(weights: list[float], rng: np.random.Generator) -> int:

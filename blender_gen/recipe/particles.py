@@ -21,7 +21,14 @@ from semforge.settings import Settings
 
 Placement = Literal["apart", "monolayer", "relaxed", "clustered", "lattice", "dropped"]
 # densest share of the frame that a placement can cover, by projected area
-DENSEST: dict[str, float] = {"monolayer": 0.45, "apart": 0.5, "clustered": 0.7, "relaxed": 0.75, "lattice": 1.0, "dropped": 3.0}
+DENSEST: dict[str, float] = {
+    "monolayer": 0.45,
+    "apart": 0.5,
+    "clustered": 0.7,
+    "relaxed": 0.75,
+    "lattice": 1.0,
+    "dropped": 3.0,
+}
 MOST_PARTICLES = 3000
 _number: TypeAdapter[Distribution] = TypeAdapter(Number)
 
@@ -181,7 +188,8 @@ class Population(Settings):
     disorder: Annotated[Number, between(0, 1)] = Field(0.05, validate_default=True)  # of a lattice: shifts, vacancies
     embedded: Fraction = Field(0.0, validate_default=True)  # share of the height that has sunk into the substrate
     flexible: bool = False  # bends over what it is dropped on, as fibres and foils do
-    alike: Probability = 0.0  # that all particles of a specimen have one shape with one set of parameters
+    # that all particles of a specimen have one material and one shape with one set of parameters
+    alike: Probability = 0.0
     probability: Probability = 1.0
     one_of: Name | None = None
     weight: Weight = 1.0  # among those of the same one_of
