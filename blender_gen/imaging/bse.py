@@ -24,7 +24,7 @@ MEAN_ENERGY = ((6, 13, 18.9, 26, 47, 79), (0.59, 0.64, 0.68, 0.71, 0.76, 0.80))
 def emission(target: Target, conditions: Conditions) -> Emission:
     """The signal of a backscattered-electron detector: composition, or the difference of two halves."""
     d = conditions.detector
-    yields = yield_map(target, d.beam_kev) * boundary(target, conditions)
+    yields = backscattered(target, conditions)
     energy = target.of_solids([relative_energy(solid, d.beam_kev, d.threshold_kev) for solid in target.solids])
     if d.mode == "topography":
         bright = yields * (FAINTEST / 2 + half(target.quadrants, d.azimuth_deg))
@@ -38,9 +38,14 @@ def emission(target: Target, conditions: Conditions) -> Emission:
     return Emission((yields * (FAINTEST + (1 - FAINTEST) * seen),), gain=energy)
 
 
-def yield_map(target: Target, beam_kev: float) -> np.ndarray:
-    """Backscattered electrons a beam electron (H, W), with tilt, texture and, for bodies, what shines through."""
-    shares = opacity(target, beam_kev)
+def backscattered(target: Target, conditions: Conditions) -> np.ndarray:
+    """Backscattered electrons a beam electron (H, W), wherever they go."""
+    shares = opacity(target, conditions.detector.beam_kev)
+    return yield_map(target, conditions.detector.beam_kev, shares) * boundary(target, conditions, shares)
+
+
+def yield_map(target: Target, beam_kev: float, shares: np.ndarray | None) -> np.ndarray:
+    """Yields of the materials (H, W), with tilt, texture and, for bodies, what shines through; `shares`: `opacity`."""
     flat = target.of_solids([solid.backscatter_coefficient(beam_kev) for solid in target.solids])
     if shares is not None:
         ground = target.substrate.backscatter_coefficient(beam_kev)
@@ -53,8 +58,8 @@ def yield_map(target: Target, beam_kev: float) -> np.ndarray:
         exponents = exponents * shares
     # electrons leave from around the spot that the beam hits: relief finer than that is evened out, faces stay flat
     around_px = RELIEF_RANGES * target.range_um(beam_kev) / target.pixel_size_um
-    relief = (target.body | (target.log_tilt > 0)).astype(np.float32)
-    gain = relief * blur(target.log_tilt * exponents, around_px) / np.maximum(blur(relief, around_px), 1e-3)
+    part = np.maximum(blur(target.relief, around_px), np.float32(1e-3))
+    gain = target.relief * blur(target.log_tilt * exponents, around_px) / part
     return np.minimum(flat * np.exp(gain), LARGEST_YIELD)
 
 
@@ -70,13 +75,14 @@ def opacity(target: Target, beam_kev: float) -> np.ndarray | None:
     return np.where(target.body, np.clip(target.height_um / depth, 0, 1), np.float32(1))
 
 
-def boundary(target: Target, conditions: Conditions) -> np.ndarray | float:
+def boundary(target: Target, conditions: Conditions, shares: np.ndarray | None) -> np.ndarray | float:
     """Factor for dips and rims at boundaries between light and heavy phases; see `beam.boundary_gain`."""
     d = conditions.detector
+    if d.boundary_contrast == 0:
+        return 1.0
     resin = target.solids[-1].density_g_cm3
     log_density = target.of_solids([np.log(max(solid.density_g_cm3, resin)) for solid in target.solids])
     log_density[~target.bulk] = np.log(resin)
-    shares = opacity(target, d.beam_kev)
     if shares is not None:
         ground = np.float32(np.log(max(target.substrate.density_g_cm3, resin)))
         log_density = ground + (log_density - ground) * shares

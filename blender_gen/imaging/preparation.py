@@ -16,7 +16,7 @@ from blender_gen.passes import Passes
 from blender_gen.phases import Material
 from blender_gen.recipe.imaging import Preparation
 
-PULL_OUT_DEPTH = 0.4  # of a pit, in diameters
+PULL_OUT_DEPTH = 0.8  # of a pit, in diameters
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,12 @@ def prepare(
     closed = void & ~open_void
     height = np.where(closed, 0, passes.height_um).astype(np.float32)
     normal = np.where(closed[..., None], np.array([0, 0, 1], np.float32), passes.normal)
-    if drawn.relief_um or drawn.pull_outs:
-        lowered = _relief(seen, solids, drawn, pixel_size_um) + _pull_outs(void, drawn, pixel_size_um, rng)
-        lowered[open_void] = 0
-        height, normal = height + lowered, _tilted(normal, lowered, pixel_size_um)
+    if drawn.relief_um:
+        lowered = _relief(seen, solids, drawn, pixel_size_um)
+        height, normal = height + lowered, _tilted(normal, lowered, ~open_void, pixel_size_um)
+    if drawn.pull_outs:
+        pits = _pull_outs(void, drawn, pixel_size_um, rng)
+        height, normal = height + pits, _tilted(normal, pits, ~open_void & (pits < 0), pixel_size_um)
     factor = 1 + _scratches(void.shape, drawn.scratches, drawn.scratch_depth, rng)
     if drawn.curtaining:
         factor += drawn.curtaining * _curtains(open_void, drawn.curtain_um / pixel_size_um, rng)
@@ -64,8 +66,6 @@ def prepare(
 
 def _relief(seen: np.ndarray, solids: Sequence[Material], drawn: Drawn, pixel_um: float) -> np.ndarray:
     """Polishing takes more of soft phases: how far below the hardest each lies, in µm, 0 or less."""
-    if not drawn.relief_um:
-        return np.zeros(seen.shape, dtype=np.float32)
     hardness = np.array([solid.hardness_gpa for solid in solids])[np.unique(seen)]
     softest, hardest = hardness.min(), hardness.max()
     depth = [(hardest - s.hardness_gpa) / max(hardest - softest, 1e-9) * drawn.relief_um for s in solids]
@@ -74,35 +74,34 @@ def _relief(seen: np.ndarray, solids: Sequence[Material], drawn: Drawn, pixel_um
 
 
 def _pull_outs(void: np.ndarray, drawn: Drawn, pixel_um: float, rng: np.random.Generator) -> np.ndarray:
-    """Pits where grains were torn out: depth in µm, 0 or less. Bowls of uneven outline."""
+    """Pits where grains were torn out, angular with steep walls: depth in µm, 0 or less."""
     depth = np.zeros(void.shape, dtype=np.float32)
     height, width = void.shape
     for _ in range(drawn.pull_outs):
         radius = drawn.pull_out_um / pixel_um / 2 * rng.lognormal(sigma=0.4)
         row, column = rng.uniform(0, height), rng.uniform(0, width)
-        lobes, aspect, turn = rng.normal(scale=0.15, size=4), rng.uniform(1, 1.8), rng.uniform(0, np.pi)
-        reach = int(2.5 * radius) + 1
+        sides = int(rng.integers(4, 8))
+        facing = (np.arange(sides) + rng.uniform(-0.3, 0.3, size=sides)) * 2 * np.pi / sides
+        distance = radius * rng.uniform(0.6, 1.2, size=sides)
+        reach = int(3 * radius) + 1
         top, left = max(int(row) - reach, 0), max(int(column) - reach, 0)
         part = depth[top : int(row) + reach + 1, left : int(column) + reach + 1]
         y, x = np.mgrid[top : top + part.shape[0], left : left + part.shape[1]] - np.array([row, column])[:, None, None]
-        angle = np.arctan2(y, x)
-        outline = 1 + sum(a * np.cos((k + 2) * angle + k) for k, a in enumerate(lobes))
-        stretched = np.hypot(
-            (x * np.cos(turn) + y * np.sin(turn)) / aspect, (y * np.cos(turn) - x * np.sin(turn)) * aspect
-        )
-        inside = np.clip(1 - (stretched / (radius * outline)) ** 2, 0, 1)
-        part[...] = np.minimum(part, -2 * radius * pixel_um * PULL_OUT_DEPTH * np.sqrt(inside))
+        planes = zip(facing, distance, strict=True)
+        outwards = np.max([(x * np.cos(a) + y * np.sin(a)) / d for a, d in planes], axis=0)  # 1 on the outline
+        part[...] = np.minimum(part, -2 * radius * pixel_um * PULL_OUT_DEPTH * np.clip(1 - outwards**4, 0, 1))
     return depth
 
 
-def _tilted(normal: np.ndarray, lowered_um: np.ndarray, pixel_um: float) -> np.ndarray:
-    """Normals after a height change (H, W) has been added to a surface."""
+def _tilted(normal: np.ndarray, lowered_um: np.ndarray, where: np.ndarray, pixel_um: float) -> np.ndarray:
+    """Normals after a height change (H, W) has been added to a surface; only `where` it can be told from heights."""
     down, right = np.gradient(lowered_um, pixel_um)
     slope_x = -normal[..., 0] / np.maximum(normal[..., 2], 1e-3) + right
     slope_y = -normal[..., 1] / np.maximum(normal[..., 2], 1e-3) - down
     tilted = np.stack([-slope_x, -slope_y, np.ones_like(slope_x)], axis=-1)
     tilted /= np.linalg.norm(tilted, axis=-1, keepdims=True)
-    return np.where((right == 0)[..., None] & (down == 0)[..., None], normal, tilted).astype(np.float32)
+    changed = where & ((right != 0) | (down != 0))
+    return np.where(changed[..., None], tilted, normal).astype(np.float32)
 
 
 def _smeared(
@@ -132,7 +131,7 @@ def _curtains(open_void: np.ndarray, length_px: float, rng: np.random.Generator)
     per_column = gaussian_filter1d(rng.normal(size=(height // 16 + 1, width)), 1.2, axis=1, mode="wrap")
     starts *= per_column[np.arange(height) // 16]
     below = lfilter([1.0], [1.0, -np.exp(-1 / length_px)], starts, axis=0)
-    stripes = 0.5 * everywhere + 2 * np.where(open_void, 0, below)
+    stripes = 0.5 * everywhere + 1.4 * np.where(open_void, 0, below)
     return (stripes * 1.5).astype(np.float32)
 
 

@@ -37,8 +37,8 @@ def path(shape: tuple[int, ...], conditions: Conditions, charge: np.ndarray | No
     heading, phase, shaking = rng.uniform(0, 2 * np.pi, size=3)
     steps, jitter = rng.normal(size=(height, 2)), rng.normal(size=height)
     if a.drift_px:
-        along = np.linspace(-0.5, 0.5, height)[:, None] * a.drift_px
-        right, down = right + along * np.cos(heading), down + along * np.sin(heading)
+        gone = np.linspace(-0.5, 0.5, height)[:, None] * a.drift_px
+        right, down = right + gone * np.cos(heading), down + gone * np.sin(heading)
     if a.drift_walk_px:
         walk = np.cumsum(steps, axis=0) * a.drift_walk_px / np.sqrt(height)
         walk -= walk.mean(axis=0)
@@ -48,8 +48,10 @@ def path(shape: tuple[int, ...], conditions: Conditions, charge: np.ndarray | No
     if charge is not None and a.charging_shift_px:
         right = right + a.charging_shift_px * (charge - charge.mean())[:, None]
     if a.vibration_px:
-        time_us = np.arange(height)[:, None] * line_us + np.arange(width) * conditions.detector.dwell_us
-        swing = a.vibration_px * np.sin(2 * np.pi * a.vibration_hz * 1e-6 * time_us + phase)
+        turn = 2 * np.pi * a.vibration_hz * 1e-6
+        start = turn * np.arange(height)[:, None] * line_us + phase
+        along = turn * np.arange(width) * conditions.detector.dwell_us
+        swing = a.vibration_px * (np.sin(start) * np.cos(along) + np.cos(start) * np.sin(along))
         right, down = right + swing * np.cos(shaking), down + swing * np.sin(shaking)
     return Path(right, down)
 

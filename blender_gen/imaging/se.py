@@ -21,7 +21,7 @@ def emission(target: Target, conditions: Conditions) -> Emission:
     the backscattered electrons, a fraction of a range around.
     """
     d = conditions.detector
-    backscattered = bse.yield_map(target, d.beam_kev) * bse.boundary(target, conditions)
+    backscattered = bse.backscattered(target, conditions)
     first = se1_map(target, d.beam_kev, d.se2_ratio)
     tail_px = TAIL_RANGES * target.range_um(d.beam_kev) / target.pixel_size_um
     second = d.se2_ratio * first * blur(backscattered, tail_px)

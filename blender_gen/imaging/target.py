@@ -71,6 +71,11 @@ class Target:
         return np.log(2 / (1 + self.cosine))
 
     @cached_property
+    def relief(self) -> np.ndarray:
+        """1 on bodies and on tilted ground, 0 on the level, float32."""
+        return (self.body | (self.cosine < 1)).astype(np.float32)
+
+    @cached_property
     def collected(self) -> np.ndarray:
         """Share of emitted backscattered electrons that a detector over the specimen can catch."""
         return self.quadrants.sum(axis=0)

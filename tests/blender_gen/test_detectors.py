@@ -84,7 +84,8 @@ def test_a_thin_flake_lets_its_substrate_shine_through():
         phase[20:40, 20:40] = 1
         height = (phase * part * depth).astype(np.float32)
         flake = passes_of(phase, instance=phase.astype(np.uint32), height_um=height, wall=phase)
-        seen = bse.yield_map(target_of(flake, ("carbon", "Fe")), 20)
+        target = target_of(flake, ("carbon", "Fe"))
+        seen = bse.yield_map(target, 20, bse.opacity(target, 20))
         assert seen[30, 30] == pytest.approx(carbon + min(part, 1) * (iron - carbon), rel=1e-4)
         assert seen[5, 5] == pytest.approx(carbon, rel=1e-4)
 

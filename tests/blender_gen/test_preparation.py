@@ -63,7 +63,7 @@ def test_pull_outs_are_pits_and_no_pores():
     found = prepared(phase, pull_outs=12, pull_out_um=3.0)
     assert not found.open_void.any()
     assert 0.005 < (found.height_um < 0).mean() < 0.2
-    assert -0.4 * 3.0 * 4 < found.height_um.min() < -0.4 * 3.0 / 2
+    assert -0.8 * 3.0 * 4 < found.height_um.min() < -0.8 * 3.0 / 2
     target = target_of(passes_of(phase), preparation=Preparation(filled_pores=0, pull_outs=12, pull_out_um=3.0))
     assert target.sky.min() < 0.8
     assert np.median(target.sky) > 0.99
