@@ -17,6 +17,8 @@ from blender_gen.imaging.noise import counts
 from blender_gen.imaging.publication import published
 from blender_gen.imaging.target import Target
 
+BANDWIDTH_RATIO = 1.1  # of the axes of the electronic blur
+
 
 @dataclass(frozen=True)
 class Micrograph:
@@ -49,6 +51,8 @@ def take(target: Target, conditions: Conditions, rng: np.random.Generator) -> Mi
     dose = conditions.electrons_per_pixel * d.collection
     detected = [counts(channel * np.float32(dose), seen.noise_factor, rng) / np.float32(dose) for channel in channels]
     expected, signal = (_picture(seen, one, gains) for one in (channels, detected))
+    if a.bandwidth_px:  # noise is correlated, a little more along the scan than across it
+        signal = beam.blur(signal, a.bandwidth_px, BANDWIDTH_RATIO)
     if a.banding:
         signal = signal * (1 + np.float32(a.banding) * rng.standard_normal((len(signal), 1), dtype=np.float32))
     grey, marks = published(to_greys(signal, expected, conditions, rng), target.pixel_size_um, conditions, rng)

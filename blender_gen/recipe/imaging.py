@@ -46,6 +46,8 @@ class Artefacts(Settings):
     shading: Fraction = Field(0.0, validate_default=True)  # relative, over the frame
     vignette: Fraction = Field(0.0, validate_default=True)  # darkening in the corners
     # electronics
+    # low-pass of detector and amplifier, and of pictures stored smaller than scanned: sd, image and noise alike
+    bandwidth_px: Annotated[Number, between(0, 10)] = Field(0.0, validate_default=True)
     banding: Fraction = Field(0.0, validate_default=True)  # relative gain noise a line
     # publication
     resampling: Annotated[Number, between(1, 8)] = Field(1.0, validate_default=True)  # made smaller by it and back
