@@ -35,8 +35,8 @@ def draw_preview(samples: list[Sample], phase_names: tuple[str, ...], out: Path)
     for row, sample in zip(axes, samples, strict=True):
         for axis, image in zip(row, sample.image, strict=False):
             axis.imshow(image, cmap="gray", vmin=0, vmax=np.iinfo(image.dtype).max, interpolation="nearest")
-            _scale_bar(axis, width, height, sample.pixel_size_um)
         row[-1].imshow(colours[sample.phase], interpolation="nearest")
+        _scale_bar(row[-1], width, height, sample.pixel_size_um)  # here it hides no bar of the micrograph's own
         handles = [Patch(color=colours[i], label=phase_names[i]) for i in np.unique(sample.phase)]
         row[-1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=8)
         row[0].set_title(f"sample {sample.index}", loc="left", fontsize=8)
@@ -54,5 +54,5 @@ def _scale_bar(axis: matplotlib.axes.Axes, width: int, height: int, pixel_size_u
     length, left, top = length_um / pixel_size_um, 0.05 * width, 0.94 * height
     axis.add_patch(matplotlib.patches.Rectangle((left, top), length, 0.012 * height, color="white", ec="black", lw=0.5))
     outline = matplotlib.patheffects.withStroke(linewidth=1.5, foreground="black")
-    axis.text(left + length / 2, top - 0.012 * height, f"{length_um:g} µm", color="white", ha="center", va="bottom",
+    axis.text(left + length / 2, top - 0.012 * height, f"{length_um:g} µm" if length_um >= 1 else f"{1000 * length_um:g} nm", color="white", ha="center", va="bottom",
               fontsize=8, path_effects=[outline])  # fmt: skip
