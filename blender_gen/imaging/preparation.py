@@ -44,7 +44,7 @@ def prepare(
     drawn = drawn.changed(scratches=round(drawn.scratches), pull_outs=round(drawn.pull_outs))
     parts, number = label(void, structure=np.ones((3, 3)))
     filled = void & (rng.uniform(size=number + 1) < drawn.filled_pores)[parts]
-    seen = np.where(filled, len(solids) - 1, np.where(void, passes.wall, passes.phase)).astype(np.uint8)
+    seen = np.where(filled, len(solids) - 1, passes.wall).astype(np.uint8)
     open_void = void & ~filled
     if drawn.smear_um:
         seen, covered = _smeared(seen, open_void, drawn.smear_um / pixel_size_um, rng)

@@ -23,7 +23,7 @@ class Target:
     """What the beam meets, each (H, W) unless said otherwise."""
 
     solids: tuple[Material, ...]  # by the ids in `seen`
-    seen: np.ndarray  # uint8: the solid that the beam hits; in a void its wall or the resin in it
+    seen: np.ndarray  # uint8: the solid that the beam hits; in a void its wall, or the resin in it
     bulk: np.ndarray  # bool: not in an open void
     body: np.ndarray  # bool: a body that stands on the substrate
     substrate: Material  # what such bodies stand on
@@ -128,6 +128,7 @@ def make_target(
 ) -> Target:  # fmt: skip
     """Prepare a specimen and work out what all its micrographs share.
 
+    `phase_materials` has the material of each phase id, and of further ids that `passes.wall` may hold;
     `texture` (H, W) multiplies the yields. A void is filled with resin, flat, or open: then the beam hits
     its wall, at an angle, and only the electrons that see the sky come out.
     """

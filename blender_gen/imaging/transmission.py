@@ -16,6 +16,7 @@ from blender_gen.phases import materials
 from semforge.errors import InputError
 
 FILM = "carbon"
+EMPTY = 1e-6  # deflections an electron; less is a hole
 
 
 def emission(target: Target, conditions: Conditions, rng: np.random.Generator) -> Emission:
@@ -31,8 +32,8 @@ def emission(target: Target, conditions: Conditions, rng: np.random.Generator) -
     through = np.exp(-lost)
     if d.mode == "dark_field":
         return Emission((1 - through,))
-    if d.speckle:  # phase contrast of an amorphous film, seen where the beam is bright
-        grain = band_noise(lost.shape, d.speckle_um / target.pixel_size_um, rng)
+    if d.speckle:  # phase contrast of an amorphous film, seen where the beam is bright and not in a hole
+        grain = band_noise(lost.shape, d.speckle_um / target.pixel_size_um, rng) * (lost > EMPTY)
         through = np.clip(through * (1 + np.float32(d.speckle) * grain), 0, None)
     return Emission((through,))
 

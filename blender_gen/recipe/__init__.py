@@ -34,7 +34,11 @@ def parse_recipe(text: str, source: str, overrides: Iterable[str] = ()) -> Recip
     family = values.get("family")
     if family not in FAMILIES:
         raise InputError(f"{source}: family is {family!r}, expected one of: {', '.join(FAMILIES)}")
-    return validate(values, FAMILIES[family], source)
+    recipe = validate(values, FAMILIES[family], source)
+    if recipe.imaging.needs_paths and family != "particles":
+        raise InputError(f"{source}: imaging.detector: a transmission detector needs specimens that stand free, and "
+                         f"family {family} is a solid block; use bse or se, or family particles")  # fmt: skip
+    return recipe
 
 
 def recipe_text(recipe: Recipe) -> str:

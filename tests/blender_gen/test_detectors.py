@@ -246,8 +246,10 @@ def test_film_absorbs_and_its_mottle_and_speckle_have_their_strength():
     film = picture(empty, conditions_of("transmission", film_um=0.03))
     lost = 0.03 / materials()["carbon"].mass_thickness_um(100, 10)
     assert film == pytest.approx(np.exp(-lost), rel=1e-5)
-    grainy = picture(empty, conditions_of("transmission", film_um=0.0, speckle=0.05, speckle_um=0.005))
-    assert grainy.std() == pytest.approx(0.05, rel=1e-3)
+    grainy = picture(empty, conditions_of("transmission", film_um=0.03, speckle=0.05, speckle_um=0.005))
+    assert grainy.std() / grainy.mean() == pytest.approx(0.05, rel=1e-3)
+    hole = picture(empty, conditions_of("transmission", film_um=0, speckle=0.05, speckle_um=0.005))
+    assert np.all(hole == 1)
     mottled = picture(empty, conditions_of("transmission", film_um=0.03, film_mottle=0.1, film_mottle_um=0.01))
     assert np.log(mottled).std() == pytest.approx(0.1 * lost, rel=0.01)
     power = np.abs(np.fft.rfft2(transmission.band_noise((128, 128), 8.0, RNG))) ** 2

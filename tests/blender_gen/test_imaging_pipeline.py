@@ -77,4 +77,4 @@ def test_jpeg_needs_eight_bits():
 def test_a_section_cannot_be_seen_through():
     detector = "{kind: transmission, beam_kev: 100, beam_current_na: 1, dwell_us: 1, collection: 1, probe_um: 0}"
     with pytest.raises(InputError, match="stand free"):
-        sample(f"imaging.detector={detector}")
+        load_recipe(SLURRY, (f"imaging.detector={detector}",))
