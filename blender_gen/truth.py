@@ -1,5 +1,9 @@
 """What a specimen is, from its geometry: thickness, area fractions, sizes, cracks.
 
+A phase's volume percentage is that of the population which the section samples: a body is cut with a
+chance proportional to its extent h across the section plane, so its volume V counts as V/h, the mean
+area of its cuts. Bodies that overlap or are cut off by an interface are scaled as their areas are.
+
 Thickness is measured along normals of the layer's midline, smoothed by a Gaussian whose sigma
 is one mean layer thickness: the smoothing gives the direction, the interfaces themselves the
 length. Only normals whose two ends lie in the frame count.
@@ -13,8 +17,10 @@ from scipy.ndimage import gaussian_filter1d
 
 from blender_gen.phases import VOID
 from blender_gen.section import Section
+from blender_gen.slicing import area_um2, rings, volume_um3
 from blender_gen.specimen import Specimen, Stratum
 
+PROFILE_POINTS = 64  # at most, of a thickness profile
 PRESENT_UM = 0.05  # a layer thinner than this on average is not there
 STEPS = 400  # samples along a normal
 
@@ -82,11 +88,12 @@ def _crossing(
 
 
 def _layer(section: Section, stratum: Stratum) -> dict[str, Any]:
-    profile = thickness_profile(section.specimen, stratum)
-    profile = profile[np.isfinite(profile)]
+    whole = thickness_profile(section.specimen, stratum)
+    profile = whole[np.isfinite(whole)]
     area = section.layer_area_um2[stratum.phase]
+    share = {"area_um2": area, "frame_percent": 100 * area / float(np.prod(section.view.size_um))}
     if profile.size == 0:
-        return {"present": area > 0, "area_um2": area, "usable_length_um": 0.0}
+        return {"present": area > 0, "usable_length_um": 0.0} | share
     step = section.specimen.x_um[1] - section.specimen.x_um[0]
     mean = float(profile.mean())
     return {
@@ -95,9 +102,18 @@ def _layer(section: Section, stratum: Stratum) -> dict[str, Any]:
         "sd_um": float(profile.std()),
         "min_um": float(profile.min()),
         "max_um": float(profile.max()),
-        "area_um2": area,
         "usable_length_um": float(profile.size * step),
-    }
+        "profile": _profile(whole, step),
+    } | share
+
+
+def _profile(thickness: np.ndarray, step_um: float) -> dict[str, Any]:
+    """Thickness at even steps along the layer, left to right in the specimen's frame; None where a normal leaves it."""
+    seen = np.flatnonzero(np.isfinite(thickness))
+    thickness = thickness[seen[0] : seen[-1] + 1]
+    every = int(np.ceil(thickness.size / PROFILE_POINTS))
+    values = [round(float(t), 4) if np.isfinite(t) else None for t in thickness[::every]]
+    return {"step_um": every * step_um, "thickness_um": values}
 
 
 def _inclusion(section: Section, phase: int, host: int) -> dict[str, Any]:
@@ -109,9 +125,18 @@ def _inclusion(section: Section, phase: int, host: int) -> dict[str, Any]:
         "void": section.specimen.materials[phase] == VOID,
         "area_um2": total,
         "area_percent": 100 * total / section.layer_area_um2[host],
+        "volume_percent": 100 * total / section.layer_area_um2[host] * _volume_over_area(section, phase),
         "count": int(areas.size),
         "ecd_um": np.round(np.sqrt(4 * areas / np.pi), 4).tolist(),
     }
+
+
+def _volume_over_area(section: Section, phase: int) -> float:
+    """Volume fraction over area fraction of a phase's bodies: how the section happens to cut them."""
+    meshes = [body.mesh for body in section.specimen.bodies if body.phase == phase]
+    areas = sum(area_um2(rings(mesh)) for mesh in meshes)
+    mean_areas = sum(volume_um3(mesh) / float(np.ptp(mesh[0][:, 2])) for mesh in meshes)
+    return mean_areas / areas if areas > 0 else 1.0
 
 
 def _cracks(section: Section, phase: int) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def _bodies(
     rings: list[np.ndarray] = []
     for chain in chains:
         middle = chain[len(chain) // 2]
-        if absence(*middle[:, None])[0] > ndtri(share):
+        if (absence(*middle[:, None])[0] + rng.normal()) / np.sqrt(2) > ndtri(share):
             continue
         rings.append(_band(chain, thickness * np.exp(0.45 * swelling(*chain.T) + rng.normal(scale=0.25))))
     if not rings:

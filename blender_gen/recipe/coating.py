@@ -3,6 +3,7 @@
 The last layer is the substrate and fills the frame.
 """
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -12,6 +13,8 @@ from blender_gen.phases import VOID
 from blender_gen.recipe.common import Appearance, Frame, Name, Roughness, Solid
 from blender_gen.recipe.imaging import Imaging
 from semforge.settings import Settings
+
+FULLEST_PERCENT = 90.0  # of a layer's section that its inclusions may fill together
 
 
 class CoatingFrame(Frame):
@@ -131,6 +134,18 @@ class Layer(Appearance):
         return [*self.seams, *self.inclusions]
 
     @model_validator(mode="after")
+    def _inclusions_can_be_packed(self) -> "Layer":
+        free = [b for b in self.inclusions if b.within is None and b.probability > 0]
+        total = sum(b.area_percent.support()[1] for b in free)
+        if total > FULLEST_PERCENT:
+            fullest = max(free, key=lambda b: b.area_percent.support()[1])
+            fits = FULLEST_PERCENT - total + fullest.area_percent.support()[1]
+            raise ValueError(f"layer {self.name!r}: inclusions can fill {total:g} % of it, at most "
+                             f"{FULLEST_PERCENT:g} % can be packed; keep area_percent of {fullest.name!r} to "
+                             f"{max(fits, 0):g} or lower the others")  # fmt: skip
+        return self
+
+    @model_validator(mode="after")
     def _within_is_known(self) -> "Layer":
         if self.material == VOID:
             raise ValueError(f"layer {self.name!r} cannot be made of {VOID}")
@@ -175,7 +190,19 @@ class CoatingRecipe(Settings):
                                  "it takes no probability")  # fmt: skip
         if len(self.phase_names) > 255:
             raise ValueError("more than 255 phases")
+        self._centred_layer_fits()
         return self
+
+    def _centred_layer_fits(self) -> None:
+        layer = next(layer for layer in self.layers if layer.name == self.frame.centre_on)
+        assert layer.thickness_um is not None  # neither first nor last
+        least, frame = layer.thickness_um.support()[0], self.frame
+        pixel_um = frame.pixel_size_um.support()[1]
+        if least > frame.height_px * pixel_um:
+            raise ValueError(f"layer {layer.name!r} is {least:g} µm thick or more, the frame at most "
+                             f"{frame.height_px * pixel_um:.4g} µm high, so the layer can never be seen whole; raise "
+                             f"frame.height_px to {math.ceil(1.5 * least / pixel_um)}, raise frame.pixel_size_um or "
+                             "make the layer thinner")  # fmt: skip
 
     @property
     def phase_names(self) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """Random fields, solids and families."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -153,3 +155,33 @@ def test_a_lobe_reaches_as_far_as_its_sphere():
     relative = vertices / [2, 1, 1]
     outside = np.minimum(np.linalg.norm(relative, axis=1) - 1, np.linalg.norm(relative - lobe[0], axis=1) - 0.7)
     assert outside == pytest.approx(0, abs=1e-9)
+
+
+def test_a_bent_body_keeps_its_volume_and_its_ends():
+    inclusion = Inclusion(name="pore", material="void", area_percent=5, ecd_um=3.0, shape="smooth", irregularity=0,
+                          aspect=5, bend=1.0, orientation_deg=0)  # fmt: skip
+    mesh, _ = body_mesh(inclusion, 3.0, (0.0, 0.0), View((0.0, 0.0), 0.0, 100, 100, 0.02), np.random.default_rng(1))
+    assert to_manifold(mesh).volume() == pytest.approx(np.pi / 6 * 27, rel=1e-3)
+
+
+def test_seams_take_their_share_of_the_boundaries():
+    """The area of seams grows with coverage; none of them leaves its layer."""
+    splats = {"width_um": 20, "height_um": 8, "seams": [{"name": "seam", "material": "Al2O3", "thickness_um": 0.8}]}
+    areas = []
+    for coverage in (0.1, 0.4, 0.9):
+        splats["seams"][0]["coverage"] = coverage
+        recipe = load_recipe(SLURRY, [f"layers.1.splats={json.dumps(splats)}"])
+        found = [cut(make_coating(recipe, generator(0, i, Stage.SPECIMEN))) for i in range(3)]
+        seam, host = recipe.phase_names.index("seam"), recipe.phase_names.index("Fe2Al5")
+        assert recipe.hosts["seam"] == "Fe2Al5"
+        areas.append(sum(section.visible[seam].area() / section.layer_area_um2[host] for section in found))
+    assert 0 < areas[0] < 0.6 * areas[1] < 0.6 * areas[2]
+
+
+def test_pores_hide_cracks_and_cracks_hide_precipitates():
+    recipe = load_recipe(SLURRY)
+    specimen = make_coating(recipe, generator(0, 3, Stage.SPECIMEN))
+    number = recipe.phase_names.index
+    order = [{number("precipitate"): 0, number("crack"): 1, number("pore"): 2}[body.phase] for body in specimen.bodies]
+    assert order == sorted(order)
+    assert set(order) >= {0, 2}

@@ -76,6 +76,15 @@ def test_with_frame_validates_again():
         ({"layers__1__inclusions__1__clusters": 1e6}, ["clusters", "at most 50"]),
         ({"layers__1__cracks__0__inclination_deg": 90}, ["inclination_deg", "at most 75"]),
         ({"family": "coatng"}, ["family", "coating"]),
+        (
+            {"layers__1__thickness_um": 500},
+            ["'Fe2Al5' is 500 µm thick", "at most 133.1 µm high", "frame.height_px to 2885"],
+        ),
+        ({"layers__1__inclusions__1__area_percent": 88}, ["can fill 95 %", "at most 90 %", "'pore' to 83"]),
+        ({"layers__1__thickness_um": {"normal": {"mean": 10, "sd": 4}}}, ["can be -24", "above 0", "set min and max"]),
+        ({"layers__1__cracks__0__branches": -1}, ["branches", "at least 0"]),
+        ({"layers__1__splats": {"width_um": 30, "height_um": 9, "seams": []}}, ["splats.seams"]),
+        ({"layers__1__speckles": [{"size_um": 1, "area_percent": 2, "contrast": -2}]}, ["contrast", "at least -1"]),
     ],
 )
 def test_mistakes_are_named_in_one_line(changes, words):

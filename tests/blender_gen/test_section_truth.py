@@ -39,6 +39,26 @@ def test_a_rough_slab_has_its_area_over_its_length_as_mean():
     assert layer["sd_um"] == pytest.approx(2 / np.sqrt(2), rel=0.05)
 
 
+def test_the_profile_follows_the_thickness():
+    """Of a wedge: even steps, at most 64 of them, thickness rising by the slope."""
+    specimen = slab(outer=lambda x: 15 + 0.1 * x, size_px=(256, 200), centre=(0.0, 8.0))
+    layer = coating_truth(cut(specimen))["layers"]["coating"]
+    profile = np.array(layer["profile"]["thickness_um"], dtype=float)
+    assert 16 < profile.size <= 64
+    assert profile.size * layer["profile"]["step_um"] == pytest.approx(layer["usable_length_um"], rel=0.1)
+    slopes = np.diff(profile)[3:-3] / layer["profile"]["step_um"]
+    assert slopes == pytest.approx(0.1, abs=0.01)
+
+
+def test_volume_fraction_of_spheres_does_not_depend_on_where_they_are_cut():
+    """A sphere of radius r, cut anywhere, stands for the mean area of its cuts, 2/3 pi r^2."""
+    for height in (0.0, 2.5):
+        section = cut(slab(20.0, spheres=[(-10, 10, height, 4.0), (8, 9, -height, 4.0)]))
+        pores = coating_truth(section)["inclusions"]["pore"]
+        expected = 100 * 2 * (2 / 3 * np.pi * 16) / section.layer_area_um2[COATING]
+        assert pores["volume_percent"] == pytest.approx(expected, rel=6e-3)
+
+
 def test_normals_that_leave_the_frame_do_not_count():
     specimen = slab(20.0, centre=(0.0, 25.0), size_px=(200, 120))  # the inner interface lies below the frame
     layer = coating_truth(cut(specimen))["layers"]["coating"]
