@@ -129,7 +129,7 @@ def make_target(
     """Prepare a specimen and work out what all its micrographs share.
 
     `phase_materials` has the material of each phase id, and of further ids that `passes.wall` may hold;
-    `texture` (H, W) multiplies the yields. A void is filled with resin, flat, or open: then the beam hits
+    `texture` (H, W) multiplies the yields, as does the bodies' own `passes.shade`. A void is filled with resin, flat, or open: then the beam hits
     its wall, at an angle, and only the electrons that see the sky come out.
     """
     void = void_mask(passes.phase, phase_materials)
@@ -138,11 +138,12 @@ def make_target(
     pits = (prepared.height_um < 0) | (prepared.normal[..., 2] < 1)
     shadowed = np.ones_like(pits) if (prepared.height_um > 0).any() else pits
     sky, quadrants = openness(prepared.height_um, prepared.normal, shadowed, pixel_size_um)
+    factor = prepared.factor if passes.shade is None else prepared.factor * passes.shade
     body = (passes.instance > 0) & (passes.height_um > 0)
     ground = np.bincount(passes.wall[~body & ~void], minlength=len(phase_materials))
     return Target(
         solids=solids, seen=prepared.seen, bulk=~prepared.open_void, body=body,
-        substrate=solids[int(ground.argmax())], texture=(texture * prepared.factor).astype(np.float32),
+        substrate=solids[int(ground.argmax())], texture=(texture * factor).astype(np.float32),
         height_um=prepared.height_um, normal=prepared.normal, sky=sky, quadrants=quadrants, path_um=passes.path_um,
         pixel_size_um=pixel_size_um, preparation=prepared.settings,
     )  # fmt: skip

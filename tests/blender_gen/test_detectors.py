@@ -262,6 +262,13 @@ def test_a_block_cannot_be_seen_through():
         picture(target_of(two_phases()), conditions_of("transmission"))
 
 
+def test_bodies_bring_a_factor_of_their_own():
+    plain = passes_of(np.ones((10, 10)))
+    shaded = passes_of(np.ones((10, 10)), shade=np.full((10, 10), 1.5, np.float32))
+    bright, normal = (picture(target_of(passes), conditions_of()) for passes in (shaded, plain))
+    assert bright == pytest.approx(1.5 * normal)
+
+
 def test_texture_multiplies_every_signal():
     passes = passes_of(np.ones((10, 10)))
     for kind in ("bse", "se"):
