@@ -45,9 +45,9 @@ def cut(specimen: Specimen) -> Section:
         if polygons:
             outlines.append(Outline(body.phase, instance, polygons))
     visible, covered = _visible(outlines, frame)
-    for phase, strip in strips.items():
-        visible[phase] = (strip ^ frame) - covered
-    areas = {phase: (strip ^ frame).area() for phase, strip in strips.items()}
+    layers = {phase: strip ^ frame for phase, strip in strips.items()}
+    visible.update({phase: layer - covered for phase, layer in layers.items()})
+    areas = {phase: layer.area() for phase, layer in layers.items()}
     return Section(specimen, tuple(outlines), visible, areas)
 
 

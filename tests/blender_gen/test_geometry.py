@@ -138,13 +138,13 @@ def test_what_cannot_be_filled_is_rejected_with_its_reason():
         make_coating(load_recipe(SLURRY, changes), generator(0, 0, Stage.SPECIMEN))
 
 
-def test_a_field_is_the_same_on_a_grid_point_by_point_and_in_one_block():
+def test_a_field_is_the_same_on_a_grid_and_at_scattered_points():
     field = gaussian_field(np.random.default_rng(1), 5.0)
     x, z = np.linspace(-40, 40, 300)[None, :], np.linspace(-9, 0, 70)[:, None]
     grid = field(x, z)
     points = np.broadcast_arrays(x, z)
-    assert field(*points) == pytest.approx(grid, abs=1e-12)
-    assert field(*(p[:5] for p in points)) == pytest.approx(grid[:5], abs=1e-12)
+    assert field(*points) == pytest.approx(grid, abs=1e-4)
+    assert field(*(p[:5, :7] for p in points)) == pytest.approx(grid[:5, :7], abs=1e-4)
 
 
 def test_a_lobe_reaches_as_far_as_its_sphere():
