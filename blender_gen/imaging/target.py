@@ -129,8 +129,8 @@ def make_target(
     """Prepare a specimen and work out what all its micrographs share.
 
     `phase_materials` has the material of each phase id, and of further ids that `passes.wall` may hold;
-    `texture` (H, W) multiplies the yields, as does the bodies' own `passes.shade`. A void is filled with resin, flat, or open: then the beam hits
-    its wall, at an angle, and only the electrons that see the sky come out.
+    `texture` (H, W) multiplies the yields, as does the bodies' own `passes.shade`. A void is filled with resin,
+    flat, or open: then the beam hits its wall, at an angle, and only the electrons that see the sky come out.
     """
     void = void_mask(passes.phase, phase_materials)
     solids = tuple(materials()[RESIN if name == VOID else name] for name in (*phase_materials, RESIN))
