@@ -54,5 +54,6 @@ def _scale_bar(axis: matplotlib.axes.Axes, width: int, height: int, pixel_size_u
     length, left, top = length_um / pixel_size_um, 0.05 * width, 0.94 * height
     axis.add_patch(matplotlib.patches.Rectangle((left, top), length, 0.012 * height, color="white", ec="black", lw=0.5))
     outline = matplotlib.patheffects.withStroke(linewidth=1.5, foreground="black")
-    axis.text(left + length / 2, top - 0.012 * height, f"{length_um:g} µm" if length_um >= 1 else f"{1000 * length_um:g} nm", color="white", ha="center", va="bottom",
+    label = f"{length_um:g} µm" if length_um >= 1 else f"{1000 * length_um:g} nm"
+    axis.text(left + length / 2, top - 0.012 * height, label, color="white", ha="center", va="bottom",
               fontsize=8, path_effects=[outline])  # fmt: skip
