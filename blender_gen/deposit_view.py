@@ -91,7 +91,7 @@ def _skins(
     deposit: Deposit, body: np.ndarray, normal: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Normals with the particles' fine relief, and the factor (H, W) of brightness, mottling and crystal domains."""
-    pixel = deposit.view.pixel_size_um
+    pixel, shape = deposit.view.pixel_size_um, (deposit.view.height_px, deposit.view.width_px)
     lots = np.array([p.lot for p in deposit.particles] + [-1])[body]
     shade = np.array([p.brightness for p in deposit.particles] + [1.0], dtype=np.float32)[body]
     for number, lot in enumerate(deposit.lots):
@@ -100,12 +100,12 @@ def _skins(
             continue
         skin = lot.skin
         if skin.mottle > 0:
-            shade[here] *= 1 + skin.mottle * pixel_field(rng, body.shape, skin.mottle_um / pixel)[here]
+            shade[here] *= 1 + skin.mottle * pixel_field(rng, shape, skin.mottle_um / pixel)[here]
         if skin.sectors > 0:
             shade[here] *= 1 + skin.sectors * _domains(deposit, body, here, skin.sector_um / pixel, rng)
         if skin.bumps > 0:
             # a field of correlation length L has the rms gradient sqrt(2)/L along each axis
-            height = pixel_field(rng, body.shape, max(skin.bump_um / pixel, 1.5)) * max(skin.bump_um / pixel, 1.5) / 2
+            height = pixel_field(rng, shape, max(skin.bump_um / pixel, 1.5)) * max(skin.bump_um / pixel, 1.5) / 2
             down, right = np.gradient(height)
             tilted = normal[here] + skin.bumps * np.stack([-right[here], down[here], np.zeros(here.sum())], axis=-1)
             tilted[:, 2] = np.maximum(tilted[:, 2], 0.02)

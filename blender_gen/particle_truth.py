@@ -24,14 +24,12 @@ def deposit_truth(deposit: Deposit, passes: Passes) -> dict[str, Any]:
         for number, body in zip(deposit.instances, deposit.particles, strict=True)
         if number and _in_frame(body, deposit)
     ]
-    names = [name for name in deposit.phase_names[1:]]
+    members = {name: [r for r in records if r["population"] == name] for name in deposit.phase_names[1:]}
     return {
         "family": "particles",
         "substrate": deposit.phase_names[0],
         "particles": records,
-        "populations": {
-            name: _population([r for r in records if r["population"] == name], frame_um2) for name in names
-        },
+        "populations": {name: _population(own, frame_um2) for name, own in members.items()},
     }
 
 

@@ -7,7 +7,7 @@ from each other, or on a lattice as in a film that has dried in order.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import get_args
+from typing import cast, get_args
 
 import numpy as np
 from scipy.spatial import ConvexHull
@@ -81,15 +81,16 @@ def _packed(
     room = 1 + gap if kind in ("monolayer", "relaxed") else 1.0
     meshes = [(c.mesh[0] * [room, room, 1.0], c.mesh[1]) if room != 1 else c.mesh for c in casts]
     cell = float(np.median([c.ecd_um for c in casts])) / FINEST_CELLS
+    width, height = float(region[0]), float(region[1])
     found = packing.deposit(
-        meshes, *map(float, region), rng, kind, cell_um=cell, substrate_um=_skyline(earlier, region, cell),
-        flexible=[population.flexible] * len(casts), island=population.cluster_size.draw(rng),
-        upper=population.upper.draw(rng),
+        meshes, width, height, rng, cast(packing.Mode, kind), cell_um=cell,
+        substrate_um=_skyline(earlier, region, cell), flexible=[population.flexible] * len(casts),
+        island=population.cluster_size.draw(rng), upper=population.upper.draw(rng),
     )  # fmt: skip
     middle = np.array([*region / 2, 0])
     return [
-        Placed(cast, shift - middle, Hang(drape, (-region[0] / 2, -region[1] / 2)) if drape is not None else None)
-        for cast, shift, drape in zip(casts, found.shifts_um, found.drapes, strict=True)
+        Placed(body, shift - middle, Hang(drape, (-region[0] / 2, -region[1] / 2)) if drape is not None else None)
+        for body, shift, drape in zip(casts, found.shifts_um, found.drapes, strict=True)
     ]
 
 
@@ -155,9 +156,9 @@ def _lattice(casts: list[Cast], view: View, gap: float, disorder: float, rng: np
     slack = max(gap, 0.0) / 2 * pitch.min()
     placed = []
     for k, site in enumerate(sites[: len(casts)]):
-        cast = casts[k].turned(turn - boxes[k][2] + np.pi * rng.integers(2)) if straight else casts[k]
+        body = casts[k].turned(turn - boxes[k][2] + np.pi * rng.integers(2)) if straight else casts[k]
         jitter = rng.normal(scale=disorder * (slack + 0.02 * pitch.min()), size=2)
-        placed.append(Placed(cast, np.array([*(site + jitter), 0.0])))
+        placed.append(Placed(body, np.array([*(site + jitter), 0.0])))
     return placed
 
 

@@ -67,7 +67,8 @@ def _present(populations: tuple[Population, ...], rng: np.random.Generator) -> l
 def _lot(recipe: ParticlesRecipe, population: Population, median_um: float, rng: np.random.Generator) -> Lot:
     s = population.skin
     skin = Skin(
-        s.mottle.draw(rng), s.mottle_size.draw(rng) * median_um, s.sectors.draw(rng), s.sector_size.draw(rng) * median_um,
+        s.mottle.draw(rng), s.mottle_size.draw(rng) * median_um,
+        s.sectors.draw(rng), s.sector_size.draw(rng) * median_um,
         s.bumps.draw(rng), s.bump_size.draw(rng) * median_um,
     )  # fmt: skip
     phase = 0 if population.background else recipe.phase_names.index(population.name)
@@ -79,15 +80,14 @@ def _cast(population: Population, median_um: float, alike: bool, view: View, rng
     sizes = _sizes(population, median_um, view, rng)
     if not len(sizes):
         return []
-    recipe = _drawn_shape(population.shapes, rng) if alike else None
-    detail = float(np.clip(sizes.max() / view.pixel_size_um, 6, FINEST_PX))
-    moulds = [
-        Mould(_body(recipe or _drawn_shape(population.shapes, rng), detail, rng))
-        for _ in range(min(len(sizes), MOULDS))
-    ]
-    picks = np.concatenate([np.arange(len(moulds)), rng.integers(len(moulds), size=len(sizes) - len(moulds))])
-    turns = rng.uniform(0, 2 * np.pi, size=len(sizes))
-    return [Cast(moulds[m], float(d), float(t)) for m, d, t in zip(picks, sizes, turns, strict=True)]
+    shape = _drawn_shape(population.shapes, rng) if alike else None
+    groups = np.array_split(np.sort(sizes)[::-1], min(len(sizes), MOULDS))
+    casts = []
+    for group in groups:  # of like size, so that no mesh is finer than it need be
+        detail = float(np.clip(group[0] / view.pixel_size_um, 6, FINEST_PX))
+        mould = Mould(_body(shape or _drawn_shape(population.shapes, rng), detail, rng))
+        casts += [Cast(mould, float(ecd), float(rng.uniform(0, 2 * np.pi))) for ecd in group]
+    return [casts[k] for k in rng.permutation(len(casts))]
 
 
 def _sizes(population: Population, median_um: float, view: View, rng: np.random.Generator) -> np.ndarray:
@@ -99,19 +99,17 @@ def _sizes(population: Population, median_um: float, view: View, rng: np.random.
     drawn = _lognormal(population.ecd, median_um, spread, 4 * MOST_PARTICLES, rng)
     margin = float(np.percentile(drawn[:200], 90))
     share = (width + margin) * (height + margin) / (width * height)
-    if number is not None:
+    if coverage is None:
+        assert number is not None  # by the recipe
         count = _round(number * share, rng)
     else:
-        assert coverage is not None  # by the recipe
-        areas = np.cumsum(np.pi / 4 * drawn**2)
-        wanted = coverage * (width + margin) * (height + margin)
-        count = int(np.searchsorted(areas, wanted)) + 1
-        if coverage <= 0:
-            count = 0
-        elif count > 1 and rng.uniform() > (wanted - areas[count - 2]) / (
-            np.pi / 4 * drawn[min(count, len(drawn)) - 1] ** 2
-        ):
-            count -= 1
+        areas = np.pi / 4 * drawn**2
+        sums = np.cumsum(areas)
+        wanted = coverage * share * width * height
+        count = int(np.searchsorted(sums, wanted))
+        left = wanted - (sums[count - 1] if count else 0.0)
+        count += int(count < len(drawn) and rng.uniform() < left / areas[count])
+        count = max(count, 1) if coverage > 0 else 0
     if count > 4 * MOST_PARTICLES - 1:
         raise RejectedSpecimen(f"population {population.name!r} needs more than {4 * MOST_PARTICLES} particles")
     return drawn[:count]

@@ -110,7 +110,7 @@ class ShapeChoice(Settings):
     weight: Weight = 1.0
     aspect: Annotated[Number, between(1, 200)] = Field(1.0, validate_default=True)
     pose: Literal["resting", "random", "built"] = "resting"
-    options: dict[str, Distribution | str] = {}
+    options: dict[str, Distribution | str] = Field({})
 
     @model_validator(mode="before")
     @classmethod
