@@ -60,12 +60,13 @@ def grow(recipe: Recipe, count: int, threads: int = 0, every: int = 0) -> Growth
 
 def main(
     recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML).")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value changes of the recipe.")] = None,
     count: Annotated[int, typer.Option(help="How many specimens.", min=SETTLED + 1)] = 300,
     size: Annotated[int, typer.Option(help="Width and height in pixels.", min=32)] = 512,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure and judge."""
-    loaded = load_recipe(recipe, [f"frame.width_px={size}", f"frame.height_px={size}"])
+    loaded = load_recipe(recipe, [f"frame.width_px={size}", f"frame.height_px={size}", *(overrides or [])])
     growth = grow(loaded, count, every=0 if as_json else 10)
     if as_json:
         print(json.dumps({**asdict(growth), "ratio": growth.ratio, "steady": growth.steady}))

@@ -53,9 +53,9 @@ class Comparison:
         return MANY * self.usual_s / self.many_s
 
 
-def compare(path: Path, size: int, count: int) -> Comparison:
+def compare(path: Path, size: int, count: int, overrides: list[str]) -> Comparison:
     """Render `count` specimens both ways in turn."""
-    frame = [f"frame.width_px={size}", f"frame.height_px={size}"]
+    frame = [f"frame.width_px={size}", f"frame.height_px={size}", *overrides]
     one, many = (load_recipe(path, [*frame, f"imaging.images_per_specimen={k}"]) for k in (1, MANY))
     seconds: dict[str, list[tuple[float, float]]] = {"usual": [], "one": [], "many": []}
     with tempfile.TemporaryDirectory(prefix="semforge-naive-") as folder:
@@ -99,12 +99,13 @@ def _timed(work: Callable[[], None]) -> tuple[float, float]:
 
 def main(
     recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML).")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value changes of the recipe.")] = None,
     size: Annotated[int, typer.Option(help="Width and height in pixels.", min=32)] = 512,
     count: Annotated[int, typer.Option(help="How many specimens.", min=1)] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure and print."""
-    found = compare(recipe, size, count)
+    found = compare(recipe, size, count, overrides or [])
     load = os.getloadavg()[0]
     if as_json:
         ratios = {"ratio_one": found.ratio_one, "ratio_many": found.ratio_many}

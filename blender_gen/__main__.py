@@ -51,6 +51,7 @@ def check(recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML).", sho
 @app.command(epilog="Example: blender-gen bench configs/recipes/slurry_coating.yaml --size 1024")
 def bench(
     recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML).", show_default=False)],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value changes of the recipe.")] = None,
     size: Annotated[int, typer.Option(help="Width and height in pixels.", min=32)] = 512,
     count: Annotated[int, typer.Option(help="How many specimens; one more warms up.", min=1)] = 6,
     images: Annotated[int, typer.Option(help="Micrographs of each specimen, by each detector.", min=1, max=64)] = 4,
@@ -62,6 +63,7 @@ def bench(
     from blender_gen.recipe import load_recipe
 
     changes = [f"frame.width_px={size}", f"frame.height_px={size}", f"imaging.images_per_specimen={images}"]
+    changes += overrides or []
     timing = time_recipe(load_recipe(recipe, changes), count, threads)
     if as_json:
         print(json.dumps(report(timing), indent=2))

@@ -18,13 +18,13 @@ def rings(mesh: Triangles, z_um: float = 0.0) -> Polygons:
     """
     vertices, triangles = mesh
     above = vertices[:, 2] >= z_um
-    state = above[triangles]
-    count = state.sum(axis=1)
-    crossing = (count == 1) | (count == 2)
-    start, state = triangles[crossing].astype(np.int64), state[crossing]
+    first, second, third = (above[triangles[:, k]] for k in range(3))
+    crossing = (first != second) | (second != third)
+    start = triangles[crossing].astype(np.int64)
     if not len(start):
         return ()
-    end, state_end = start[:, [1, 2, 0]], state[:, [1, 2, 0]]
+    end = start[:, [1, 2, 0]]
+    state, state_end = above[start], above[end]
     each = np.arange(len(start))
     rise, fall = np.argmax(~state & state_end, axis=1), np.argmax(state & ~state_end, axis=1)
     low, high = start[each, rise], end[each, rise]
@@ -71,4 +71,5 @@ def _cycles(following: list[int]) -> list[list[int]]:
 
 def _distinct(ring: np.ndarray) -> np.ndarray:
     """A ring without repeated neighbours, which stem from vertices in the plane."""
-    return ring[np.any(ring != np.concatenate([ring[-1:], ring[:-1]]), axis=1)]
+    moved = ring != np.concatenate([ring[-1:], ring[:-1]])
+    return ring[moved[:, 0] | moved[:, 1]]

@@ -58,11 +58,20 @@ class View:
         return np.array([self.width_px, self.height_px]) / 2 - 0.5 + local * np.array([1, -1])
 
     def pixel_centres(self) -> np.ndarray:
-        """(H, W, 2) specimen coordinates of the pixel centres; row 0 is the top."""
+        """(H, W, 2) specimen coordinates of the pixel centres, not to be written to; row 0 is the top."""
+        return self._centres
+
+    @cached_property
+    def _centres(self) -> np.ndarray:
         right = (np.arange(self.width_px) + 0.5 - self.width_px / 2) * self.pixel_size_um
         up = (self.height_px / 2 - np.arange(self.height_px) - 0.5) * self.pixel_size_um
-        local = np.stack(np.meshgrid(right, up), axis=-1)
-        return np.array(self.centre_um) + local @ self.axes
+        (rx, ry), (ux, uy) = self.axes
+        x, y = self.centre_um
+        centres = np.empty((self.height_px, self.width_px, 2))
+        centres[..., 0] = x + right * rx + up[:, None] * ux
+        centres[..., 1] = y + right * ry + up[:, None] * uy
+        centres.flags.writeable = False
+        return centres
 
 
 @dataclass(frozen=True)

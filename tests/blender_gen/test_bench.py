@@ -10,10 +10,11 @@ from blender_gen.__main__ import app
 from blender_gen.bench import STAGES
 
 RECIPE = Path(__file__).parents[2] / "configs/recipes/slurry_coating.yaml"
+SMALL = ["bench", str(RECIPE), "frame.pixel_size_um=1.2", "--size", "64"]
 
 
 def test_json_names_every_stage_and_adds_up():
-    result = CliRunner().invoke(app, ["bench", str(RECIPE), "--size", "64", "--count", "2", "--images", "3", "--json"])
+    result = CliRunner().invoke(app, [*SMALL, "--count", "2", "--images", "3", "--json"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert list(found["stages"]) == list(STAGES)
@@ -26,6 +27,6 @@ def test_json_names_every_stage_and_adds_up():
 
 
 def test_the_table_says_what_one_micrograph_more_costs_only_if_there_was_one():
-    base = ["bench", str(RECIPE), "--size", "48", "--count", "1", "--images"]
+    base = [*SMALL, "--count", "1", "--images"]
     assert "further micrograph" in CliRunner().invoke(app, [*base, "2"]).stdout
     assert "further micrograph" not in CliRunner().invoke(app, [*base, "1"]).stdout
