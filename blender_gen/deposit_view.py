@@ -104,8 +104,8 @@ def _skins(
         if skin.sectors > 0:
             shade[here] *= 1 + skin.sectors * _domains(deposit, body, here, skin.sector_um / pixel, rng)
         if skin.bumps > 0:
-            # a field of correlation length L has the rms gradient sqrt(2)/L along each axis
-            height = pixel_field(rng, shape, max(skin.bump_um / pixel, 1.5)) * max(skin.bump_um / pixel, 1.5) / 2
+            length = max(skin.bump_um / pixel, 1.5)
+            height = pixel_field(rng, shape, length) * length / 2  # of a field of that length the rms slope is 2/length
             down, right = np.gradient(height)
             tilted = normal[here] + skin.bumps * np.stack([-right[here], down[here], np.zeros(here.sum())], axis=-1)
             tilted[:, 2] = np.maximum(tilted[:, 2], 0.02)

@@ -1,0 +1,86 @@
+"""What a recipe of particles may say, and what is refused before anything is rendered."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from particle_recipes import recipe, values
+
+from blender_gen.recipe import load_recipe, parse_recipe
+from blender_gen.recipe.particles import shape_options
+from blender_gen.shapes import SHAPES
+from semforge.errors import InputError
+
+RECIPES = Path(__file__).parents[2] / "configs" / "recipes"
+SHIPPED = ("nanoparticles_sem", "nanoparticles_tem", "urban_dust", "mineral_dust", "microplastics")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_recipes_load(name):
+    loaded = load_recipe(RECIPES / f"{name}.yaml")
+    assert loaded.family == "particles"
+    assert len(loaded.phase_materials) >= len(loaded.phase_names) >= 2
+
+
+def test_urban_dust_has_the_six_classes():
+    loaded = load_recipe(RECIPES / "urban_dust.yaml")
+    assert set(loaded.phase_names) == {"tape", "mineral", "biogenic", "tyre_wear", "metallic", "salt", "Ti_paint"}
+
+
+def test_phases_are_the_substrate_and_the_populations_and_materials_follow_them():
+    loaded = recipe(material={"quartz": 1, "calcite": 3})
+    assert loaded.phase_names == ("plate", "grain")
+    assert loaded.phase_materials == ("Si", "calcite", "quartz")
+    assert recipe(name="debris", background=True).phase_names == ("plate",)
+
+
+def test_a_material_that_is_the_substrates_too_has_its_own_place():
+    assert recipe(material={"quartz": 3, "Si": 1}).phase_materials == ("Si", "quartz", "Si")
+
+
+def test_every_shape_names_its_parameters():
+    for shape in SHAPES:
+        assert "rng" not in shape_options(shape)
+    assert "rounding" in shape_options("cube")
+
+
+@pytest.mark.parametrize(
+    ("population", "words"),
+    [
+        ({"shapes": ["sphear"]}, ["unknown shape 'sphear'", "did you mean 'sphere'"]),
+        ({"shapes": [{"shape": "cube", "options": {"roundin": 0.1}}]}, ["cube has no option 'roundin'", "'rounding'"]),
+        ({"shapes": [{"shape": "cube", "options": {"rounding": {"uniform": {"low": 3}}}}]}, ["shapes"]),
+        ({"shapes": []}, ["shapes", "at least 1"]),
+        ({"material": "quarz"}, ["unknown material 'quarz'"]),
+        ({"material": "void"}, ["cannot be made of void"]),
+        ({"material": {"quartz": 0}}, ["weight above 0"]),
+        ({"coverage": 0.1, "number": 3}, ["exactly one of number and coverage"]),
+        ({"coverage": 0.8, "placement": "monolayer"}, ["coverage can be 0.8", "0.45 at most", "lattice", "dropped"]),
+        ({"coverage": 0.7, "placement": {"dropped": 1, "apart": 1}}, ["'apart'", "0.5 at most"]),
+        ({"placement": "droped"}, ["placement"]),
+        ({"ecd": {"median_um": 50}}, ["'grain'", "median_um is at least 50", "20 µm across"]),
+        ({"ecd": {"median_um": 2, "max_um": 1}}, ["median_um can be 2", "max_um 1"]),
+        ({"ecd": {"median_um": 1, "min_um": 3, "max_um": 2}}, ["min_um 3 is not below max_um 2"]),
+        ({"ecd": {"median_um": {"normal": {"mean": 1, "sd": 1}}}}, ["median_um", "above 0"]),
+        ({"ecd": {"median_um": 4}, "number": 2000}, ["smallest number", "can be packed"]),
+        ({"name": "plate"}, ["'plate'", "background"]),
+        ({"skin": {"brightnes": 2}}, ["did you mean 'brightness'"]),
+        ({"core": {"size": 1.5, "density": 0}}, ["core.size", "at most 0.98"]),
+        ({"embedded": 2}, ["embedded", "at most 1"]),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(population, words):
+    with pytest.raises(InputError) as caught:
+        parse_recipe(yaml.safe_dump(values(**population)), "mine.yaml")
+    message = str(caught.value)
+    assert message.startswith("mine.yaml: ")
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_a_wafer_has_no_holes():
+    wrong = values()
+    wrong["substrate"]["holes"] = {"diameter_um": 1, "coverage": 0.1}
+    with pytest.raises(InputError, match="a wafer has no holes"):
+        parse_recipe(yaml.safe_dump(wrong), "mine.yaml")
