@@ -16,6 +16,7 @@ from blender_gen.phases import Material
 FAINTEST = 0.02  # share of electrons that find their way out of the deepest pore
 LARGEST_YIELD = 0.95
 RELIEF_RANGES = 0.1  # standard deviation of the spot where they leave, in electron ranges
+WALL_RANGES = 0.15  # depth of a pit, in electron ranges, from which 1/e find their way out through its walls
 ESCAPE_RANGES = 0.25  # depth in electron ranges from which nine in ten backscattered electrons come
 # mean Z; mean energy of backscattered electrons over beam energy
 MEAN_ENERGY = ((6, 13, 18.9, 26, 47, 79), (0.59, 0.64, 0.68, 0.71, 0.76, 0.80))
@@ -32,10 +33,31 @@ def emission(target: Target, conditions: Conditions) -> Emission:
         return Emission((bright, dark), combine=difference)
     if target.is_flat:
         return Emission((yields,), gain=energy)
-    seen = target.collected
+    seen = leaving(target, d.beam_kev)
     if d.asymmetry:
         seen = seen - d.asymmetry * half(target.quadrants, d.azimuth_deg + 180)
     return Emission((yields * (FAINTEST + (1 - FAINTEST) * seen),), gain=energy)
+
+
+def leaving(target: Target, beam_kev: float) -> np.ndarray:
+    """Share (H, W) of the backscattered electrons that leave the specimen: into the free sky or through thin walls.
+
+    A pit far shallower than the electron range hardly differs from the face around it.
+    """
+    through = through_walls(target, beam_kev)
+    face = target.height_um >= 0
+    if face.all():
+        return target.collected
+    around_px = ESCAPE_RANGES * target.range_um(beam_kev) / target.pixel_size_um
+    part = np.maximum(blur(face.astype(np.float32), around_px), np.float32(0.02))
+    outside = blur(face * target.collected, around_px) / part
+    return target.collected + np.clip(outside - target.collected, 0, None) * through
+
+
+def through_walls(target: Target, beam_kev: float) -> np.ndarray:
+    """Share (H, W) of the electrons in a pit for which its walls are too thin to matter; 0 outside pits."""
+    depth = np.clip(-target.height_um, 0, None)
+    return np.where(depth > 0, np.exp(-depth / np.float32(WALL_RANGES * target.range_um(beam_kev))), np.float32(0))
 
 
 def backscattered(target: Target, conditions: Conditions) -> np.ndarray:
@@ -59,7 +81,8 @@ def yield_map(target: Target, beam_kev: float, shares: np.ndarray | None) -> np.
     # electrons leave from around the spot that the beam hits: relief finer than that is evened out, faces stay flat
     around_px = RELIEF_RANGES * target.range_um(beam_kev) / target.pixel_size_um
     part = np.maximum(blur(target.relief, around_px), np.float32(1e-3))
-    gain = target.relief * blur(target.log_tilt * exponents, around_px) / part
+    walls = target.log_tilt * exponents * (1 - through_walls(target, beam_kev))
+    gain = target.relief * blur(walls, around_px) / part
     return np.minimum(flat * np.exp(gain), LARGEST_YIELD)
 
 

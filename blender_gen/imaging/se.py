@@ -34,7 +34,7 @@ def emission(target: Target, conditions: Conditions) -> Emission:
             target.normal[..., 0] * np.float32(np.cos(angle)) + target.normal[..., 1] * np.float32(np.sin(angle))
         )
         slow = (first * np.minimum(tilt * edge, 2 * d.steepest_gain) + second) * seen * side
-        fast = backscattered * (bse.FAINTEST + (1 - bse.FAINTEST) * target.collected)
+        fast = backscattered * (bse.FAINTEST + (1 - bse.FAINTEST) * bse.leaving(target, d.beam_kev))
     else:
         slow, fast = first + second, backscattered
     return Emission((slow + d.leakage * fast,), noise_factor=d.noise_factor)
@@ -58,9 +58,13 @@ def tilt_gain(cosine: np.ndarray, exponent: float, cap: float) -> np.ndarray:
 
 
 def edge_gain(target: Target, gain: float, length_um: float) -> np.ndarray:
-    """1 + a exp(-d/l) beside a drop; along ridges, 1 + a tanh(l times curvature)."""
+    """1 + a exp(-d/l) beside a drop, less beside one that is not as deep as l; on ridges, 1 + a tanh(l curvature)."""
     length = np.float32(max(length_um, 1e-9))
-    beside = np.exp(-target.edge_distance_um / length)
-    ridge = np.tanh(np.clip(target.curvature_per_um, 0, None) * length)
-    ridge[target.brink] = 0
+    distance, drop = target.edges_um
+    beside = np.exp(-distance / length) * (1 - np.exp(-drop / length))
+    # relief finer than l does not show: its ridges lose on one side what they gain on the other
+    curvature = blur(
+        np.where(target.brink, np.float32(0), target.curvature_per_um), length_um / 2 / target.pixel_size_um
+    )
+    ridge = np.tanh(np.clip(curvature, 0, None) * length) * ~target.brink
     return 1 + np.float32(gain) * np.maximum(beside, ridge)

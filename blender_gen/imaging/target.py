@@ -98,16 +98,18 @@ class Target:
         return distance_transform_edt(gaussian_filter(self.resin.astype(np.float32), 6) > 0.9)
 
     @cached_property
-    def edge_distance_um(self) -> np.ndarray:
-        """Distance to the nearest edge where the surface drops, for spots that are not below it; else infinite."""
+    def edges_um(self) -> tuple[np.ndarray, np.ndarray]:
+        """Distance to the nearest edge where the surface drops, and the height of that drop.
+
+        The distance is infinite for spots below the edge, and everywhere if there is none.
+        """
         drop = self.height_um - grey_erosion(self.height_um, size=(3, 3))
         edge = drop > CLIFF * self.pixel_size_um
         if not edge.any():
-            return np.full(edge.shape, np.inf, dtype=np.float32)
+            return np.full(edge.shape, np.inf, dtype=np.float32), np.zeros(edge.shape, dtype=np.float32)
         distance, (rows, columns) = distance_transform_edt(~edge, return_indices=True)
-        below = self.height_um < self.height_um[rows, columns] - CLIFF * self.pixel_size_um
-        distance[below] = np.inf
-        return ((distance + 0.5) * self.pixel_size_um).astype(np.float32)
+        distance[self.height_um < self.height_um[rows, columns] - CLIFF * self.pixel_size_um] = np.inf
+        return ((distance + 0.5) * self.pixel_size_um).astype(np.float32), drop[rows, columns]
 
     @cached_property
     def curvature_per_um(self) -> np.ndarray:

@@ -59,6 +59,21 @@ def test_a_deep_open_pore_is_darker_than_one_filled_with_resin_and_a_shallow_one
     assert seen[1] == pytest.approx(materials()["Fe2Al5"].backscatter_coefficient(20), rel=1e-3)
 
 
+def test_a_pit_far_shallower_than_the_range_hardly_shows():
+    """At 0.15 ranges deep, 1/e of what the walls hide comes through them."""
+    phase = np.full((61, 61), 1)
+    phase[26:35, 26:35] = 2
+    pixel = 0.05
+    range_um = materials()["Fe2Al5"].range_um(20)
+    shares = []
+    for depth in (0.01 * range_um, 0.15 * range_um, range_um):
+        pit = target_of(passes_of(phase, height_um=(-depth * (phase == 2)).astype(np.float32)), pixel_um=pixel)
+        shares.append(bse.leaving(pit, 20)[30, 30])
+        hidden = 1 - pit.collected[30, 30]
+        assert 1 - shares[-1] == pytest.approx(hidden * (1 - np.exp(-depth / (0.15 * range_um))), rel=1e-4)
+    assert shares[0] > 0.99 > shares[1] > shares[2]
+
+
 def test_boundary_of_fe2al5_and_feal():
     """Monte Carlo at 20 kV: 0.225 far, 0.208 near | 0.266 near, 0.249 far; the model to 4 % of it."""
     pixel, side = 0.02, 400
@@ -183,14 +198,15 @@ def cube(side=80, edge=30, height=2.0):
 def test_edges_of_a_cube_shine_over_a_part_of_the_range():
     target = target_of(cube(), ("carbon", "carbon"), 0.1)
     gain = se.edge_gain(target, 1.0, 0.3)
-    assert gain[40, 30] == pytest.approx(1 + np.exp(-0.05 / 0.3), rel=1e-5)
-    assert gain[40, 33] == pytest.approx(1 + np.exp(-0.35 / 0.3), rel=1e-5)
+    high = 1 - np.exp(-2.0 / 0.3)  # of a drop of 2 µm
+    assert gain[40, 30] == pytest.approx(1 + high * np.exp(-0.05 / 0.3), rel=1e-5)
+    assert gain[40, 33] == pytest.approx(1 + high * np.exp(-0.35 / 0.3), rel=1e-5)
     assert np.all(gain[:30] == 1)
 
 
 def test_a_plane_has_no_edges():
     target = target_of(two_phases())
-    assert np.all(np.isinf(target.edge_distance_um))
+    assert np.all(np.isinf(target.edges_um[0]))
     assert np.all(se.edge_gain(target, 1.0, 0.3) == 1)
 
 
