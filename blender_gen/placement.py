@@ -22,6 +22,7 @@ PACKED = frozenset(get_args(packing.Mode))
 FINEST_CELLS = 28  # grid cells of the packing across a median particle
 TRIES = 12_000  # places tried for all particles that keep apart
 BATCH = 48
+CHAIN_MEMORY = 0.6  # chance that a chain grows at its last particle
 RECTANGULAR = 0.88  # share of its box that an outline fills, above which rows are straight, not hexagonal
 LONG = 1.35  # a box that is longer than wide by more is laid in rows, too
 
@@ -71,6 +72,8 @@ def place(
     region = np.array(view.size_um) + float(np.percentile([c.ecd_um for c in casts], 90))
     if kind == "apart":
         return _apart(casts, region, earlier, gap, rng)
+    if kind == "chained":
+        return _chained(casts, region, earlier, gap, population.cluster_size.draw(rng), rng)
     return _packed(kind, casts, region, earlier, gap, population, rng)
 
 
@@ -134,6 +137,36 @@ def _apart(
                 centres, radii = np.concatenate([centres, spots[free[:1]]]), np.append(radii, radius)
                 found.append(Placed(casts[k], np.array([*spots[free[0]], 0.0])))
                 break
+    return found
+
+
+def _chained(
+    casts: list[Cast], region: np.ndarray, earlier: Sequence[Particle], gap: float, length: float,
+    rng: np.random.Generator,
+) -> list[Placed]:  # fmt: skip
+    """Branched chains, as magnetic or drying particles form: each touches one before it, seldom two."""
+    centres = np.array([p.place_um[:2] for p in earlier]).reshape(-1, 2)
+    radii = np.array([p.reach_um for p in earlier])
+    found: list[Placed] = []
+    first = len(radii)  # of the chain that grows
+    left = 0
+    for body in casts:
+        radius = body.mould.radius * body.ecd_um
+        if left <= 0 or len(radii) == first:
+            spots = rng.uniform(-region / 2, region / 2, size=(BATCH, 2))
+            first, left = len(radii), max(int(rng.poisson(length)), 1)
+        else:
+            steps = rng.geometric(CHAIN_MEMORY, size=BATCH)  # mostly at the end, sometimes further back
+            hosts = np.maximum(len(radii) - steps, first)
+            angles = rng.uniform(0, 2 * np.pi, size=BATCH)
+            away = (radii[hosts] + radius) * (1 + max(gap, 0.0))
+            spots = centres[hosts] + away[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        clear = np.linalg.norm(spots[:, None] - centres, axis=2) - radii - radius
+        free = np.flatnonzero((clear >= -1e-9 * radius).all(axis=1))
+        left = left - 1 if len(free) else 0
+        if len(free):
+            centres, radii = np.concatenate([centres, spots[free[:1]]]), np.append(radii, radius)
+            found.append(Placed(body, np.array([*spots[free[0]], 0.0])))
     return found
 
 

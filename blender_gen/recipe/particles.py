@@ -19,11 +19,12 @@ from blender_gen.recipe.imaging import Imaging, Probability
 from blender_gen.shapes import SHAPES
 from semforge.settings import Settings
 
-Placement = Literal["apart", "monolayer", "relaxed", "clustered", "lattice", "dropped"]
+Placement = Literal["apart", "monolayer", "chained", "clustered", "relaxed", "lattice", "dropped"]
 # densest share of the frame that a placement can cover, by projected area
 DENSEST: dict[str, float] = {
     "monolayer": 0.45,
     "apart": 0.5,
+    "chained": 0.5,
     "clustered": 0.7,
     "relaxed": 0.75,
     "lattice": 1.0,

@@ -5,7 +5,9 @@ from typing import Any
 from blender_gen.recipe.particles import ParticlesRecipe
 
 IMAGING = {
-    "detector": {"kind": "se", "beam_kev": 5, "beam_current_na": 0.1, "dwell_us": 10, "collection": 0.5, "probe_um": 0.1},
+    "detector": {
+        "kind": "se", "beam_kev": 5, "beam_current_na": 0.1, "dwell_us": 10, "collection": 0.5, "probe_um": 0.1,
+    },
     "greys": {"dark": 0.1, "bright": 0.9},
 }  # fmt: skip
 

@@ -214,7 +214,7 @@ def _inside(built):
     return [p for p in built.particles if built.view.contains(np.array(p.place_um[:2]))]
 
 
-@pytest.mark.parametrize("placement", ["apart", "monolayer", "relaxed", "lattice"])
+@pytest.mark.parametrize("placement", ["apart", "monolayer", "relaxed", "chained", "lattice"])
 def test_particles_side_by_side_do_not_overlap(placement):
     built = make_deposit(recipe(coverage=0.35, placement=placement), np.random.default_rng(5))
     places = np.array([p.place_um[:2] for p in built.particles])
@@ -222,6 +222,16 @@ def test_particles_side_by_side_do_not_overlap(placement):
     distance = np.hypot(*np.moveaxis(places[:, None] - places, 2, 0)) - radii - radii[:, None]
     np.fill_diagonal(distance, 1)
     assert distance.min() > -0.03 * radii.max()
+
+
+def test_in_chains_each_touches_one_before_it():
+    built = make_deposit(recipe(number=60, placement="chained", cluster_size=8), np.random.default_rng(2))
+    places, radii = np.array([p.place_um[:2] for p in built.particles]), [p.reach_um for p in built.particles]
+    touches = [
+        min(np.hypot(*(places[:k] - places[k]).T) - radii[:k] - radii[k]) < 0.03 * radii[k]
+        for k in range(1, len(radii))
+    ]
+    assert np.mean(touches) == pytest.approx(1 - 1 / 8, abs=0.12)
 
 
 def test_one_of_excludes_and_probability_leaves_out():
