@@ -23,16 +23,18 @@ def make_sample(recipe: Recipe, index: int, seed: int, threads: int = 0) -> Samp
     """Draw, cut, render and image sample `index` of the data set `seed`.
 
     The result depends on recipe, index and seed alone. A rejected draw is replaced by the next
-    attempt, whose number is kept in the truth. `threads` 0 means all cores.
+    attempt, which has a seed of its own; the truth says under `rejected` why each one was. `threads` 0
+    means all cores.
 
     Raises RejectedSpecimen after MAX_ATTEMPTS rejected draws, RenderError if Blender fails.
     """
-    for attempt in range(MAX_ATTEMPTS):
+    rejected: list[str] = []
+    while len(rejected) < MAX_ATTEMPTS:
         try:
-            return _attempt(recipe, index, seed, attempt, threads)
+            return _attempt(recipe, index, seed, rejected, threads)
         except RejectedSpecimen as rejection:
-            reason = rejection
-    raise RejectedSpecimen(f"sample {index}: {MAX_ATTEMPTS} draws were rejected, the last one because {reason}")
+            rejected.append(str(rejection))
+    raise RejectedSpecimen(f"sample {index}: {MAX_ATTEMPTS} draws were rejected, the last one because {rejected[-1]}")
 
 
 def make_header(recipe: Recipe, seed: int) -> Header:
@@ -40,7 +42,8 @@ def make_header(recipe: Recipe, seed: int) -> Header:
     return Header(recipe_text(recipe), recipe_hash(recipe), seed, recipe.phase_names, _versions(), "CPU")
 
 
-def _attempt(recipe: Recipe, index: int, seed: int, attempt: int, threads: int) -> Sample:
+def _attempt(recipe: Recipe, index: int, seed: int, rejected: list[str], threads: int) -> Sample:
+    attempt = len(rejected)
     family = FAMILIES[recipe.family]
     with stage("specimen"):
         try:
@@ -51,7 +54,7 @@ def _attempt(recipe: Recipe, index: int, seed: int, attempt: int, threads: int) 
         passes = family.render(built, threads)
     with stage("truth"):
         family.audit(built, passes)
-        truth = rounded({**family.truth(built, passes), "attempt": attempt})
+        truth = rounded({**family.truth(built, passes), "rejected": rejected})
     pixel = built.view.pixel_size_um
     with stage("target"):
         rng = generator(seed, index, Stage.TEXTURE, attempt)

@@ -182,6 +182,10 @@ class SampleFile:
         """The specimen's truth, as `blender_gen.truth` wrote it."""
         return json.loads(self._read("truth", position))
 
+    def rejected(self) -> int:
+        """How many draws of specimens were rejected and replaced, over all samples."""
+        return sum(len(self.truth(position).get("rejected", ())) for position in range(len(self)))
+
     def imaging(self, position: int) -> list[dict[str, Any]]:
         """The imaging conditions of the K micrographs."""
         return json.loads(self._read("imaging", position))

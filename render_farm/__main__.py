@@ -87,7 +87,8 @@ def verify_command(folder: Directory, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(found.to_json())
     elif found.passed:
-        typer.echo(f"{found.samples} samples verified, digest {found.digest}")
+        replaced = f", {found.rejected} draws rejected and replaced" if found.rejected else ""
+        typer.echo(f"{found.samples} samples verified{replaced}, digest {found.digest}")
     else:
         for problem in found.problems:
             typer.echo(problem, err=True)

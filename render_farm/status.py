@@ -40,13 +40,18 @@ class Status:
 
 @dataclass(frozen=True)
 class Verification:
-    """Each of the wanted samples is either verified, bad or missing; the digest is None unless all verify."""
+    """Each of the wanted samples is either verified, bad or missing; the digest is None unless all verify.
+
+    `rejected` counts the draws that failed their audit or could not be built and were replaced; None unless
+    all verify.
+    """
 
     samples: int
     bad: int
     missing: int
     digest: str | None
     problems: tuple[str, ...]
+    rejected: int | None = None
 
     @property
     def passed(self) -> bool:
@@ -98,7 +103,8 @@ def verify(folder: Folder) -> Verification:
     job = folder.job()
     problem = _dataset_problem(folder, job, deep=True)
     if problem is None:
-        return Verification(job.count, 0, 0, SampleFile(folder.dataset).digest, ())
+        with SampleFile(folder.dataset) as file:
+            return Verification(job.count, 0, 0, file.digest, (), file.rejected())
     states = survey(folder, job, deep=True)
     good = {index for index in done_indices(states) if index < job.count}
     on_disk = {index for state in states for index in state.shard.indices if index < job.count}
