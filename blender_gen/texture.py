@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.fft import fftfreq, irfft2, rfft2, rfftfreq
-from scipy.ndimage import median_filter
+from scipy.ndimage import map_coordinates, median_filter
 from scipy.spatial import cKDTree
 
 from blender_gen.fields import gaussian_field
@@ -24,7 +24,6 @@ def texture(appearances: dict[int, Appearance], view: View, wall: np.ndarray, rn
     together.
     """
     factor = np.ones(wall.shape)
-    points = view.pixel_centres()
     drawn: list[Appearance] = []
     for appearance in appearances.values():
         if appearance in drawn:
@@ -32,7 +31,7 @@ def texture(appearances: dict[int, Appearance], view: View, wall: np.ndarray, rn
         drawn.append(appearance)
         mask = np.isin(wall, [phase for phase, other in appearances.items() if other == appearance])
         if mask.any():
-            factor[mask] = _texture(appearance, points[mask], view.pixel_size_um, rng)
+            factor[mask] = _texture(appearance, mask, view, rng)
             if appearance.platelets is not None:
                 factor[mask] *= 1 + _fabric(appearance.platelets, view, rng)[mask]
             for speckle in appearance.speckles:
@@ -41,12 +40,12 @@ def texture(appearances: dict[int, Appearance], view: View, wall: np.ndarray, rn
     return np.clip(factor, *FACTOR_LIMITS)
 
 
-def _texture(appearance: Appearance, points: np.ndarray, pixel_um: float, rng: np.random.Generator) -> np.ndarray:
-    factor = np.full(len(points), appearance.brightness.draw(rng))
+def _texture(appearance: Appearance, mask: np.ndarray, view: View, rng: np.random.Generator) -> np.ndarray:
+    factor = np.full(int(mask.sum()), appearance.brightness.draw(rng))
     if appearance.grains is not None:
-        factor *= 1 + _grain_contrast(appearance.grains, points, pixel_um, rng)
+        factor *= 1 + _grain_contrast(appearance.grains, view.pixel_centres()[mask], view.pixel_size_um, rng)
     if appearance.mottle is not None:
-        factor *= 1 + _mottle(appearance.mottle, points, rng)
+        factor *= 1 + _mottle(appearance.mottle, mask, view, rng)
     return factor
 
 
@@ -60,9 +59,20 @@ def _grain_contrast(grains: Grains, points: np.ndarray, pixel_um: float, rng: np
     return rng.normal(scale=contrast, size=count)[nearest]
 
 
-def _mottle(mottle: Mottle, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    field = gaussian_field(rng, mottle.correlation_um.draw(rng))
-    return mottle.rms.draw(rng) * field(points[:, 0], points[:, 1])
+def _mottle(mottle: Mottle, mask: np.ndarray, view: View, rng: np.random.Generator) -> np.ndarray:
+    """A Gaussian random field at the pixels of the phase (n,), on a coarser grid where it changes slowly."""
+    correlation, rms = mottle.correlation_um.draw(rng), mottle.rms.draw(rng)
+    field = gaussian_field(rng, correlation)
+    rows, columns = np.nonzero(mask)
+    step = max(int(correlation / view.pixel_size_um / 5), 1)
+    points = view.pixel_centres()
+    if step == 1:
+        return rms * field(points[mask][:, 0], points[mask][:, 1])
+    across, down = view.axes[0] * view.pixel_size_um, -view.axes[1] * view.pixel_size_um
+    nodes = (np.arange(0, size + step, step) for size in mask.shape)
+    r, c = np.meshgrid(*nodes, indexing="ij")
+    coarse = field(*(points[0, 0, k] + r * down[k] + c * across[k] for k in (0, 1)))
+    return rms * map_coordinates(coarse, [rows / step, columns / step], order=1)
 
 
 def _fabric(platelets: Platelets, view: View, rng: np.random.Generator) -> np.ndarray:

@@ -17,7 +17,7 @@ from blender_gen.imaging.noise import counts
 from blender_gen.imaging.publication import published
 from blender_gen.imaging.target import Target
 
-BANDWIDTH_RATIO = 1.1  # of the axes of the electronic blur
+BANDWIDTH_RATIO = 1.06  # of the axes of the electronic blur
 
 
 @dataclass(frozen=True)

@@ -64,3 +64,17 @@ def test_equal_appearances_are_one_surface():
     wall[:, SIZE // 2 :] = 1
     drawn = texture({0: look, 1: look}, VIEW, wall, np.random.default_rng(0))
     assert np.ptp(drawn) == 0
+
+
+@pytest.mark.parametrize("correlation_um", [0.3, 2.0])
+def test_mottle_has_its_strength_and_correlation(correlation_um: float):
+    """Fine mottle is drawn pixel by pixel, slow mottle on a coarser grid; correlation falls to 1/e at its length."""
+    view = View((5.0, -3.0), 20.0, SIZE, SIZE, 0.1)
+    lag = round(correlation_um / 0.1)
+    variances, correlations = [], []
+    for seed in range(10):
+        field = factor(view, seed, mottle={"rms": 0.05, "correlation_um": correlation_um}) - 1
+        variances.append(np.mean(field**2))
+        correlations.append(np.mean(field[:, lag:] * field[:, :-lag]))
+    assert np.sqrt(np.mean(variances)) == pytest.approx(0.05, rel=0.1)
+    assert np.mean(correlations) / np.mean(variances) == pytest.approx(np.exp(-1), abs=0.12)
