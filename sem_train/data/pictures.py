@@ -70,7 +70,7 @@ def _synthetic_picture(file: SampleFile, table: np.ndarray, position: int, k: in
 def read_sample(file: SampleFile, table: np.ndarray, position: int, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Micrograph k (H, W) of a sample and its class ids (H, W) uint8, by a table from phase to class.
 
-    Raises InputError if the label map holds a phase that the file does not declare.
+    The rows that a databar replaces in the picture are `UNLABELLED`. Raises InputError if the label map holds a phase that the file does not declare.
     """
     phase = file.phase(position)
     n_phases = len(file.header.phase_names)
@@ -79,7 +79,10 @@ def read_sample(file: SampleFile, table: np.ndarray, position: int, k: int) -> t
             f"{file.path}: sample {file.index[position]} has phase {phase.max()}, expected 0 to {n_phases - 1}; "
             "render it again"
         )
-    return file.image(position, k), table[phase]
+    labels = table[phase]
+    databar_px = file.imaging(position)[k].get("databar_px", 0)
+    labels[len(labels) - databar_px :] = UNLABELLED
+    return file.image(position, k), labels
 
 
 def real_pictures(data: RealData, classes: ClassMap) -> list[Picture]:

@@ -4,12 +4,12 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from fake_data import CLASSES, coating, write_folder, write_shard
+from fake_data import CLASSES, PHASES, coating, write_folder, write_shard
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from blender_gen.sample import SampleFile
+from blender_gen.sample import Header, Sample, SampleFile, write_samples
 from sem_train.classes import ClassMap
 from sem_train.config import UNLABELLED, AugmentSettings, DataSettings, RealData, SyntheticData
 from sem_train.data import Crops, MixedBatches, WholePictures, gather, grouped_folds, real_pictures, synthetic_pictures
@@ -233,3 +233,14 @@ def test_a_star_takes_the_phases_that_no_class_names():
                                                    {"name": "oxide", "phases": ["oxide", "oxide_pore"]}]})  # fmt: skip
     table = classes.lookup_phases(("resin", "oxide", "new", "oxide_pore"))
     np.testing.assert_array_equal(table[:4], [0, 1, 0, 1])
+
+
+def test_the_rows_of_a_databar_do_not_count(tmp_path):
+    image, phase = coating(0, 64)
+    records = [{"databar_px": 0}, {"databar_px": 9}]
+    sample = Sample(0, np.stack([image, image]), phase, np.zeros(phase.shape, np.uint32), 0.5, {}, records)
+    write_samples(tmp_path / "s.h5", [sample], Header("", "hash", 1, PHASES, {}, "cpu"))
+    (whole, barred), _ = synthetic_pictures(SyntheticData(path=tmp_path / "s.h5"), MAP)
+    assert (whole.read()[1] != UNLABELLED).all()
+    assert (barred.read()[1][-9:] == UNLABELLED).all()
+    np.testing.assert_array_equal(barred.read()[1][:-9], whole.read()[1][:-9])
