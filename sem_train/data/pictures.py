@@ -70,7 +70,8 @@ def _synthetic_picture(file: SampleFile, table: np.ndarray, position: int, k: in
 def read_sample(file: SampleFile, table: np.ndarray, position: int, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Micrograph k (H, W) of a sample and its class ids (H, W) uint8, by a table from phase to class.
 
-    The rows that a databar replaces in the picture are `UNLABELLED`. Raises InputError if the label map holds a phase that the file does not declare.
+    The rows that a databar replaces in the picture are `UNLABELLED`. Raises InputError if the label map
+    holds a phase that the file does not declare.
     """
     phase = file.phase(position)
     n_phases = len(file.header.phase_names)
