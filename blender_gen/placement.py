@@ -74,16 +74,16 @@ def place(
         return _apart(casts, region, earlier, gap, rng)
     if kind == "chained":
         return _chained(casts, region, earlier, gap, population.cluster_size.draw(rng), rng)
-    return _packed(kind, casts, region, earlier, gap, population, rng)
+    finest = max(view.pixel_size_um, float(np.median([c.ecd_um for c in casts])) / FINEST_CELLS)
+    return _packed(kind, casts, region, earlier, gap, population, finest, rng)
 
 
 def _packed(
     kind: str, casts: list[Cast], region: np.ndarray, earlier: Sequence[Particle], gap: float, population: Population,
-    rng: np.random.Generator,
+    cell: float, rng: np.random.Generator,
 ) -> list[Placed]:  # fmt: skip
     room = 1 + gap if kind in ("monolayer", "relaxed") else 1.0
     meshes = [(c.mesh[0] * [room, room, 1.0], c.mesh[1]) if room != 1 else c.mesh for c in casts]
-    cell = float(np.median([c.ecd_um for c in casts])) / FINEST_CELLS
     width, height = float(region[0]), float(region[1])
     found = packing.deposit(
         meshes, width, height, rng, cast(packing.Mode, kind), cell_um=cell,
