@@ -5,6 +5,7 @@ One data set serves many label sets: a sample stores phases (synthetic) or grey 
 """
 
 import json
+from fnmatch import fnmatchcase
 from typing import Literal
 
 import numpy as np
@@ -13,7 +14,6 @@ from pydantic import Field, model_validator
 from semforge.errors import InputError
 from semforge.settings import Settings
 
-OTHERS = "*"
 Role = Literal["background", "outside", "layer", "substrate", "inclusion", "crack"]
 
 
@@ -23,7 +23,7 @@ class LabelClass(Settings):
     name: str
     role: Role = "background"
     host: str | None = None  # the layer that an inclusion or crack lies in
-    phases: tuple[str, ...] = ()  # phase names in synthetic sample files; "*" takes all that no class names
+    phases: tuple[str, ...] = ()  # phase names in synthetic sample files, or patterns: "silt_*", "*" for the rest
     values: tuple[int, ...] = ()  # grey values in real label images
 
     @model_validator(mode="after")
@@ -75,13 +75,15 @@ class ClassMap(Settings):
         return tuple(c for c in self.classes if c.host == host)
 
     def lookup_phases(self, phase_names: tuple[str, ...]) -> np.ndarray:
-        """Table (256,) uint8 from phase id to class id.
+        """Table (256,) uint8 from phase id to class id: by name, else by the longest pattern that fits.
 
         Raises InputError if the data has a phase that no class takes.
         """
-        owner = {phase: i for i, c in enumerate(self.classes) for phase in c.phases}
-        if OTHERS in owner:
-            owner = dict.fromkeys(phase_names, owner[OTHERS]) | owner
+        patterns = [(pattern, i) for i, c in enumerate(self.classes) for pattern in c.phases]
+        by_length = sorted(patterns, key=lambda item: len(item[0]), reverse=True)
+        exact = dict(patterns)
+        owner = {name: i for name in phase_names for pattern, i in reversed(by_length) if fnmatchcase(name, pattern)}
+        owner |= {name: exact[name] for name in phase_names if name in exact}
         missing = [name for name in phase_names if name not in owner]
         if missing:
             raise InputError(f"phases {', '.join(missing)} of the data belong to no class; add them to 'phases' of one")

@@ -228,11 +228,12 @@ def test_levels_change_monotonically_and_inversion_turns_them_round():
         AugmentSettings(levels=2)
 
 
-def test_a_star_takes_the_phases_that_no_class_names():
+def test_patterns_take_the_phases_that_no_class_names():
     classes = ClassMap.model_validate({"classes": [{"name": "rest", "phases": ["*"]},
-                                                   {"name": "oxide", "phases": ["oxide", "oxide_pore"]}]})  # fmt: skip
-    table = classes.lookup_phases(("resin", "oxide", "new", "oxide_pore"))
-    np.testing.assert_array_equal(table[:4], [0, 1, 0, 1])
+                                                   {"name": "silt", "phases": ["silt_*", "oxide"]},
+                                                   {"name": "pyrite", "phases": ["silt_pyrite"]}]})  # fmt: skip
+    table = classes.lookup_phases(("resin", "oxide", "silt_quartz", "silt_pyrite", "silt"))
+    np.testing.assert_array_equal(table[:5], [0, 1, 1, 2, 0])
 
 
 def test_the_rows_of_a_databar_do_not_count(tmp_path):
