@@ -75,11 +75,14 @@ def rounded(value: Any) -> Any:
     """The value with its numbers at 9 significant digits.
 
     Processors sum in different orders and differ in the last digits, which must not reach the digest.
+    Raises RejectedSpecimen if one is not finite.
     """
     if isinstance(value, dict):
         return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [rounded(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        raise RejectedSpecimen(f"a number of its truth is {value}")
     return float(f"{value:.9g}") if isinstance(value, float) else value
 
 

@@ -118,7 +118,7 @@ def _profile(thickness: np.ndarray, step_um: float) -> dict[str, Any]:
 
 def _inclusion(section: Section, phase: int, host: int) -> dict[str, Any]:
     region = section.visible.get(phase, CrossSection())
-    areas = np.array([part.area() for part in region.decompose()] if not region.is_empty() else [])
+    areas = np.array([part.area() for part in _parts(region)])
     total = float(areas.sum())
     return {
         "host": section.specimen.phase_names[host],
@@ -129,6 +129,11 @@ def _inclusion(section: Section, phase: int, host: int) -> dict[str, Any]:
         "count": int(areas.size),
         "ecd_um": np.round(np.sqrt(4 * areas / np.pi), 4).tolist(),
     }
+
+
+def _parts(region: CrossSection) -> list[CrossSection]:
+    """Connected parts. Where outlines meet, clipping may leave slivers whose area rounds to 0 or below: none of them."""
+    return [part for part in region.decompose() if part.area() > 0] if not region.is_empty() else []
 
 
 def _volume_over_area(section: Section, phase: int) -> float:
@@ -146,7 +151,7 @@ def _cracks(section: Section, phase: int) -> dict[str, Any]:
     """
     region = section.visible.get(phase, CrossSection())
     lengths, openings = [], []
-    for part in region.decompose() if not region.is_empty() else []:
+    for part in _parts(region):
         length = sum(_perimeter(ring) for ring in part.to_polygons()) / 2
         lengths.append(round(length, 4))
         openings.append(round(part.area() / length, 4) if length > 0 else 0.0)

@@ -50,3 +50,10 @@ def test_draws_without_end_are_given_up(small, reject):
     reject(pipeline.MAX_ATTEMPTS)
     with pytest.raises(RejectedSpecimen, match="sample 0: 10 draws were rejected, the last one because too dull"):
         pipeline.make_sample(small, 0, seed=3)
+
+
+def test_a_truth_that_is_no_number_is_never_kept():
+    assert pipeline.rounded({"a": [1.23456789012, None, "b"]}) == {"a": [1.23456789, None, "b"]}
+    for bad in (float("nan"), float("inf")):
+        with pytest.raises(RejectedSpecimen, match="truth"):
+            pipeline.rounded({"a": [1.0, {"b": bad}]})
