@@ -132,7 +132,7 @@ def _inclusion(section: Section, phase: int, host: int) -> dict[str, Any]:
 
 
 def _parts(region: CrossSection) -> list[CrossSection]:
-    """Connected parts, without the slivers that clipping leaves where outlines meet: their area rounds to 0 or below."""
+    """Connected parts without the slivers that clipping leaves where outlines meet: their area rounds to 0 or less."""
     return [part for part in region.decompose() if part.area() > 0] if not region.is_empty() else []
 
 
