@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from manifold3d import triangulate
 
-from blender_gen.deposit import Deposit
+from blender_gen.deposits.deposit import Deposit
 from blender_gen.families import FAMILIES
 from blender_gen.phases import VOID
 from blender_gen.recipe import load_recipe

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from blender_gen.deposit_view import audit_deposit, render_deposit
+from blender_gen.deposits.view import audit_deposit, render_deposit
 from blender_gen.families.coating import make_coating
 from blender_gen.families.mudrock import make_mudrock
 from blender_gen.families.particles import make_deposit
-from blender_gen.mudrock_truth import mudrock_truth
-from blender_gen.particle_truth import deposit_truth
 from blender_gen.passes import Passes
 from blender_gen.section import Section, audit, cut
-from blender_gen.truth import coating_truth
+from blender_gen.truth.coating import coating_truth
+from blender_gen.truth.mudrock import mudrock_truth
+from blender_gen.truth.particles import deposit_truth
 from blender_gen.views import render_section
 
 

@@ -4,10 +4,10 @@ import inspect
 
 import numpy as np
 
-from blender_gen.deposit import Core, Deposit, Lot, Mould, Particle, Skin
+from blender_gen.deposits.deposit import Core, Deposit, Lot, Mould, Particle, Skin
+from blender_gen.deposits.ground import make_ground
+from blender_gen.deposits.placement import Cast, Placed, place
 from blender_gen.distributions import Distribution
-from blender_gen.ground import make_ground
-from blender_gen.placement import Cast, Placed, place
 from blender_gen.recipe.particles import MOST_PARTICLES, ParticlesRecipe, Population, ShapeChoice, Sizes
 from blender_gen.shapes import SHAPES, particle
 from blender_gen.specimen import View

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from blender_gen.families.mudrock import make_mudrock
-from blender_gen.mudrock_truth import mudrock_truth
 from blender_gen.recipe import load_recipe
 from blender_gen.section import cut
 from blender_gen.seeding import Stage, generator
 from blender_gen.slicing import area_um2, rings
+from blender_gen.truth.mudrock import mudrock_truth
 from semforge.errors import InputError
 
 RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "mudrock.yaml"

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from blender_gen import balls
-from blender_gen.packing import deposit, sphere_radius
+from blender_gen.packing import balls, deposit, sphere_radius
 from blender_gen.shapes import particle, strand
 from blender_gen.solids import to_manifold
 from semforge.errors import RejectedSpecimen

@@ -6,15 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from particle_recipes import recipe
 
-from blender_gen.deposit import Deposit, Ground, Lot, Mould, Particle, Skin, feret_diameters
-from blender_gen.deposit_view import audit_deposit, render_deposit
+from blender_gen.deposits.deposit import Deposit, Ground, Lot, Mould, Particle, Skin, feret_diameters
+from blender_gen.deposits.ground import make_ground
+from blender_gen.deposits.pixel_noise import pixel_field
+from blender_gen.deposits.view import audit_deposit, render_deposit
 from blender_gen.families.particles import make_deposit
-from blender_gen.ground import make_ground
-from blender_gen.particle_truth import deposit_truth
-from blender_gen.pixel_noise import pixel_field
 from blender_gen.recipe.particles import Substrate
 from blender_gen.shapes import particle
 from blender_gen.specimen import View
+from blender_gen.truth.particles import deposit_truth
 from semforge.errors import RejectedSpecimen
 
 VIEW = View((0.0, 0.0), 0.0, 200, 160, 0.1)

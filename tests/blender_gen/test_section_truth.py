@@ -5,7 +5,7 @@ import pytest
 from specimens import COATING, PORE, slab
 
 from blender_gen.section import cut
-from blender_gen.truth import coating_truth, thickness_profile
+from blender_gen.truth.coating import coating_truth, thickness_profile
 
 
 @pytest.mark.parametrize("tilt", [0.0, 3.0, -12.0, 25.0])

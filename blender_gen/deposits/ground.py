@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from blender_gen.deposit import Ground
+from blender_gen.deposits.deposit import Ground
+from blender_gen.deposits.pixel_noise import pixel_field
 from blender_gen.fields import SHAPES as RELIEFS
-from blender_gen.pixel_noise import pixel_field
 from blender_gen.recipe.particles import Holes, Pits, Substrate
 from blender_gen.specimen import View
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from manifold3d import CrossSection
 
-from blender_gen.deposit import Deposit, Particle
+from blender_gen.deposits.deposit import Deposit, Particle
 from blender_gen.passes import Passes
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial import ConvexHull
 
 from blender_gen import packing
-from blender_gen.deposit import Hang, Mould, Particle
+from blender_gen.deposits.deposit import Hang, Mould, Particle
 from blender_gen.recipe.particles import Population
 from blender_gen.solids import Triangles
 from blender_gen.specimen import View

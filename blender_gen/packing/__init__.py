@@ -15,8 +15,8 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, map_coordinates, maximum_filter
 from scipy.signal import fftconvolve
 
-from blender_gen import balls
-from blender_gen.pile import Footprint, Pile, footprint
+from blender_gen.packing import balls
+from blender_gen.packing.pile import Footprint, Pile, footprint
 from blender_gen.solids import Triangles
 from semforge.errors import RejectedSpecimen
 

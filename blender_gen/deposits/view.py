@@ -4,9 +4,9 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from blender_gen.columns import thickness_um
-from blender_gen.deposit import Deposit, Ground, Particle
+from blender_gen.deposits.deposit import Deposit, Ground, Particle
+from blender_gen.deposits.pixel_noise import pixel_field
 from blender_gen.passes import Passes
-from blender_gen.pixel_noise import pixel_field
 from blender_gen.solids import Triangles
 from blender_gen.specimen import View
 from blender_gen.views import flat_substrate, render_surfaces
