@@ -5,6 +5,7 @@ The boundary profile is a fit to single-scattering Monte Carlo at 20 kV.
 
 import numpy as np
 from scipy.fft import irfft2, next_fast_len, rfft2
+from scipy.sparse import csr_array
 
 CORE_UM = 0.03  # width of the sharp core of a boundary, added to the probe
 TAIL_RANGES = 0.25  # width of its tail in electron ranges
@@ -42,8 +43,14 @@ def _wide_blur(values: np.ndarray, sigma_px: float) -> np.ndarray:
     """A wide blur changes so little from pixel to pixel that it is worked out on blocks of them."""
     factor = int(sigma_px / (WIDE_PX / 2))
     rows, columns = (_blocks(n, factor) for n in values.shape)
-    coarse = (rows.T / rows.sum(axis=0)[:, None]) @ values @ (columns / columns.sum(axis=0))
-    return rows @ blur(coarse.astype(np.float32), sigma_px / factor) @ columns.T
+    coarse = _resized(values, (rows / rows.sum(axis=0)).T, (columns / columns.sum(axis=0)).T)
+    return _resized(blur(coarse, sigma_px / factor), rows, columns)
+
+
+def _resized(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """rows @ values @ columns.T in float32; sparse, as a dense product sums in another order on other threads."""
+    rows, columns = (csr_array(weights, dtype=np.float32) for weights in (rows, columns))
+    return np.ascontiguousarray((columns @ (rows @ values.astype(np.float32, copy=False)).T).T)
 
 
 def _blocks(length: int, factor: int) -> np.ndarray:

@@ -4,6 +4,8 @@ Sources: yields, `blender_gen.phases`; tilt, Arnal 1969, normalised to the yield
 the mean energy of backscattered electrons is a fit to single-scattering Monte Carlo at 20 kV.
 """
 
+from functools import reduce
+
 import numpy as np
 
 from blender_gen.imaging.beam import blur, boundary_gain
@@ -131,9 +133,9 @@ def half(quadrants: np.ndarray, azimuth_deg: float) -> np.ndarray:
     Between the axes the quadrants are mixed in proportion to the angle that the half covers of each.
     """
     start = (azimuth_deg - 90) % 360
-    edges = np.arange(QUADRANTS) * 90.0
-    covered = [_overlap(edge, start) for edge in edges]
-    return np.tensordot(np.array(covered, dtype=np.float32) / 90, quadrants, axes=1)
+    covered = [np.float32(_overlap(90.0 * k, start) / 90) for k in range(QUADRANTS)]
+    # not a matrix product, which sums in another order on another number of threads
+    return reduce(np.add, [share * part for share, part in zip(covered, quadrants, strict=True)])
 
 
 def _overlap(edge: float, start: float) -> float:

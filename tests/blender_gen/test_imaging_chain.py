@@ -1,6 +1,9 @@
 """Noise, scan, charging, electronics, publication: the chain behind the detector."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -109,6 +112,20 @@ def test_a_wide_blur_of_a_step_is_an_error_function():
     step[:, 200:] = 1
     x = np.arange(400) - 199.5
     assert beam.blur(step, 40.0)[10] == pytest.approx(norm.cdf(x / 40), abs=5e-3)
+
+
+def test_detectors_do_not_depend_on_the_threads_of_linear_algebra():
+    program = (
+        "import hashlib, numpy as np; from blender_gen.imaging import beam, bse;"
+        "v = np.random.default_rng(0).random((4, 731, 517), dtype=np.float32);"
+        "print(hashlib.sha256(beam.blur(v[0], 40.0).tobytes() + bse.half(v, 33.0).tobytes()).hexdigest())"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", program], env=os.environ | {"OMP_NUM_THREADS": n}, capture_output=True,
+                       text=True, check=True).stdout for n in ("1", "2")
+    ]  # fmt: skip
+    assert len(runs[0].strip()) == 64
+    assert runs[0] == runs[1]
 
 
 def test_what_lies_out_of_focus_is_blurred_by_its_distance():
