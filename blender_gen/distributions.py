@@ -10,6 +10,7 @@ Limits truncate the distribution: the values between them keep their relative fr
 """
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -123,7 +124,7 @@ class Choice(Settings):
 class Distribution(Settings):
     """Exactly one of the kinds above, or a fixed value."""
 
-    fixed: float | None = None
+    fixed: Finite | None = None
     normal: Normal | None = None
     uniform: Uniform | None = None
     lognormal: Lognormal | None = None
@@ -154,7 +155,7 @@ def _from_number(value: Any) -> Any:
     if isinstance(value, bool | str):
         raise ValueError("expected a number or a distribution (YAML reads 5e-1 as text; write 0.5 or 5.0e-1)")
     if isinstance(value, int | float):
-        if not math.isfinite(value):
+        if not abs(value) <= sys.float_info.max:  # an integer may be larger than any float
             raise ValueError("expected a finite number")
         return {"fixed": value}
     return value

@@ -32,7 +32,7 @@ def parse_recipe(text: str, source: str, overrides: Iterable[str] = ()) -> Recip
     """As `load_recipe`, from YAML text; `source` names it in messages."""
     values = parse_yaml(text, source, overrides)
     family = values.get("family")
-    if family not in FAMILIES:
+    if not isinstance(family, str) or family not in FAMILIES:
         raise InputError(f"{source}: family is {family!r}, expected one of: {', '.join(FAMILIES)}")
     recipe = validate(values, FAMILIES[family], source)
     if recipe.imaging.needs_paths and family != "particles":

@@ -8,14 +8,14 @@ area.
 
 import difflib
 import inspect
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from blender_gen.distributions import Distribution, Fraction, Number, between, positive
 from blender_gen.phases import VOID
 from blender_gen.recipe.common import Appearance, Name, Roughness, Solid
-from blender_gen.recipe.imaging import Imaging, Probability
+from blender_gen.recipe.imaging import Imaging, Preparation, Probability
 from blender_gen.shapes import SHAPES
 from semforge.settings import Settings
 
@@ -31,7 +31,8 @@ DENSEST: dict[str, float] = {
     "dropped": 3.0,
 }
 MOST_PARTICLES = 3000
-_number: TypeAdapter[Distribution] = TypeAdapter(Number)
+MOST_OPTION = 1000.0  # largest number that an option of a shape can be
+_option_number: TypeAdapter[Distribution] = TypeAdapter(Annotated[Number, between(0, MOST_OPTION)])
 
 
 def _weighted(value: Any) -> Any:
@@ -40,7 +41,7 @@ def _weighted(value: Any) -> Any:
 
 
 def _weights_fit(choices: dict[str, float]) -> dict[str, float]:
-    if not choices or min(choices.values()) < 0 or sum(choices.values()) <= 0:
+    if sum(choices.values()) <= 0:
         raise ValueError("expected at least one choice with a weight above 0, and none below 0")
     return choices
 
@@ -101,6 +102,8 @@ class Substrate(Appearance):
             raise ValueError(f"the substrate cannot be made of {VOID}")
         if self.holes is not None and self.kind in ("tape", "wafer"):
             raise ValueError(f"a {self.kind} has no holes; kinds that have: filter, film")
+        if self.kind != "film" and self.thickness_um.support()[1] > 0:
+            raise ValueError(f"thickness_um is that of a film in transmission; a {self.kind} takes none")
         return self
 
 
@@ -125,10 +128,15 @@ class ShapeChoice(Settings):
         if not isinstance(options, dict):
             return values
         for name in options:
-            if name not in known:
-                raise ValueError(f"{values['shape']} has no option {name!r}{nearest(name, known, 'options')}")
-        read = {n: v if isinstance(v, str) else _number.validate_python(v) for n, v in options.items()}
-        return {**values, "options": read}
+            if str(name) not in known:
+                raise ValueError(f"{values['shape']} has no option {name!r}{nearest(str(name), known, 'options')}")
+        return {**values, "options": {n: _option(values["shape"], n, v) for n, v in options.items()}}
+
+
+def _one_has_weight(shapes: tuple[ShapeChoice, ...]) -> tuple[ShapeChoice, ...]:
+    if sum(choice.weight for choice in shapes) <= 0:
+        raise ValueError("expected at least one shape with a weight above 0")
+    return shapes
 
 
 class Sizes(Settings):
@@ -177,7 +185,7 @@ class Population(Settings):
 
     name: Name
     material: Materials
-    shapes: Annotated[tuple[ShapeChoice, ...], Field(min_length=1)]
+    shapes: Annotated[tuple[ShapeChoice, ...], Field(min_length=1), AfterValidator(_one_has_weight)]
     ecd: Sizes
     number: Annotated[Number, between(0, MOST_PARTICLES)] | None = None  # in the frame
     coverage: Annotated[Number, between(0, 3)] | None = None  # sum of projected areas over the frame's area
@@ -244,6 +252,31 @@ class ParticlesRecipe(Settings):
             raise ValueError("more than 255 phases and materials")
         return self
 
+    @model_validator(mode="after")
+    def _one_of_each_can_be_drawn(self) -> "ParticlesRecipe":
+        for tag in dict.fromkeys(p.one_of for p in self.populations if p.one_of is not None):
+            if not any(p.weight > 0 for p in self.populations if p.one_of == tag):
+                raise ValueError(f"all populations with one_of {tag!r} have weight 0; one must have more")
+        return self
+
+    @model_validator(mode="after")
+    def _imaging_fits(self) -> "ParticlesRecipe":
+        """Particles are not ground and polished, and electrons come only through a film."""
+        if self.imaging.preparation != Preparation():
+            changed = [n for n, v in Preparation() if getattr(self.imaging.preparation, n) != v]
+            raise ValueError(f"imaging.preparation: {', '.join(changed)} are for polished sections, not for particles "
+                             "on a substrate; leave imaging.preparation out")  # fmt: skip
+        for detector in self.imaging.detector:
+            if detector.kind != "transmission":
+                continue
+            if self.substrate.kind != "film":
+                raise ValueError(f"imaging.detector: no electrons come through a {self.substrate.kind}; transmission "
+                                 "needs substrate.kind film")  # fmt: skip
+            if self.substrate.thickness_um.support()[1] > 0 and detector.film_um.support()[1] > 0:
+                raise ValueError("imaging.detector: film_um and substrate.thickness_um both give the film; set "
+                                 "film_um to 0, or leave thickness_um out")  # fmt: skip
+        return self
+
     @property
     def phase_names(self) -> tuple[str, ...]:
         """Substrate, then populations; the phase id is the position."""
@@ -278,6 +311,20 @@ def shape_options(shape: str) -> tuple[str, ...]:
         raise ValueError(f"unknown shape {shape!r}{nearest(shape, tuple(SHAPES), 'shapes')}")
     parameters = inspect.signature(SHAPES[shape]).parameters.values()
     return tuple(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)
+
+
+def _option(shape: str, name: str, value: Any) -> Distribution | str:
+    """A parameter of a shape: one of its words, or a number or distribution from 0 to MOST_OPTION."""
+    alternatives = get_args(inspect.signature(SHAPES[shape]).parameters[name].annotation)
+    words = [word for alternative in alternatives for word in get_args(alternative)]
+    if words:
+        if value not in words:
+            raise ValueError(f"{shape}: {name} is {value!r}, expected one of: {', '.join(words)}")
+        return str(value)
+    try:
+        return _option_number.validate_python(value)
+    except ValidationError as error:
+        raise ValueError(f"{shape}: {name}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
 
 
 def nearest(found: str, known: tuple[str, ...], kind: str) -> str:

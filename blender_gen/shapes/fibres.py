@@ -1,5 +1,7 @@
 """Fibres: long, curved, tangled; lying on a plane, over themselves where they cross."""
 
+from typing import Literal, get_args
+
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from scipy.spatial import cKDTree
@@ -8,7 +10,8 @@ from blender_gen.shapes.meshes import displaced, grounded
 from blender_gen.shapes.noise import roughness
 from blender_gen.solids import Triangles
 
-SECTIONS = ("round", "kidney", "ribbon", "rough")
+CrossSection = Literal["round", "kidney", "ribbon", "rough"]
+SECTIONS = get_args(CrossSection)
 
 
 def fibre(
@@ -16,7 +19,7 @@ def fibre(
     aspect: float = 25.0,
     detail_px: float = 100.0,
     *,
-    section: str | None = None,
+    section: CrossSection | None = None,
     curl: float | None = None,
 ) -> Triangles:
     """Fibre as `strand` makes it, `aspect` length over diameter."""

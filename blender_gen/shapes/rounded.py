@@ -1,5 +1,7 @@
 """Smooth bodies: beads and pellets, droplets, pollen."""
 
+from typing import Literal, get_args
+
 import numpy as np
 from manifold3d import CrossSection, Manifold
 from scipy.spatial import cKDTree
@@ -8,6 +10,9 @@ from blender_gen.shapes.convex import subdivisions
 from blender_gen.shapes.meshes import grounded, random_rotation
 from blender_gen.shapes.noise import roughness
 from blender_gen.solids import Triangles, icosphere, to_mesh
+
+Ornament = Literal["echinate", "reticulate", "verrucate", "psilate"]
+ORNAMENTS = get_args(Ornament)
 
 
 def pellet(
@@ -61,7 +66,7 @@ def pollen(
     aspect: float = 1.1,
     detail_px: float = 120.0,
     *,
-    kind: str | None = None,
+    kind: Ornament | None = None,
     apertures: int | None = None,
 ) -> Triangles:
     """Pollen grain, `aspect` polar over equatorial axis, the polar axis lying.
@@ -70,23 +75,22 @@ def pollen(
     sunken when dry); drawn if None. `apertures`: number of furrows from pole to pole, 0 to 4; drawn
     if None.
     """
-    kinds = ["echinate", "reticulate", "verrucate", "psilate"]
-    kind = kind or str(rng.choice(kinds, p=[0.35, 0.3, 0.2, 0.15]))
-    if kind not in kinds:
-        raise ValueError(f"pollen of kind {kind!r}; there are {', '.join(kinds)}")
+    ornament = kind or str(rng.choice(ORNAMENTS, p=[0.35, 0.3, 0.2, 0.15]))
+    if ornament not in ORNAMENTS:
+        raise ValueError(f"pollen of kind {kind!r}; there are {', '.join(ORNAMENTS)}")
     furrows = int(rng.choice([0, 3, 3, 4])) if apertures is None else apertures
-    directions, triangles = icosphere(subdivisions(detail_px, 4 if kind == "psilate" else 5))
+    directions, triangles = icosphere(subdivisions(detail_px, 4 if ornament == "psilate" else 5))
     radius = 1 + 0.02 * roughness(rng, directions, 3.0, 1.0)
     relief = np.zeros(len(directions))
-    if kind == "echinate":
+    if ornament == "echinate":
         seeds = spread_directions(rng, int(rng.integers(50, 110)))
         reach = 3.2 / np.sqrt(len(seeds)) * rng.uniform(0.45, 0.65)
         relief = rng.uniform(0.13, 0.24) * np.clip(1 - _nearest(directions, seeds)[0] / reach, 0, 1) ** 1.4
-    elif kind == "reticulate":
+    elif ornament == "reticulate":
         seeds = spread_directions(rng, int(rng.integers(90, 220)))
         first, second = _nearest(directions, seeds)
         relief = 0.06 * np.exp(-(((second - first) * np.sqrt(len(seeds)) / 1.1) ** 2))
-    elif kind == "verrucate":
+    elif ornament == "verrucate":
         seeds = spread_directions(rng, int(rng.integers(120, 260)))
         width = 1.9 / np.sqrt(len(seeds))
         relief = 0.05 * np.sqrt(np.clip(1 - (_nearest(directions, seeds)[0] / width) ** 2, 0, 1))

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from particle_recipes import recipe, values
 
-from blender_gen.recipe import load_recipe, parse_recipe
+from blender_gen.recipe import load_recipe, parse_recipe, recipe_text
 from blender_gen.recipe.particles import shape_options
 from blender_gen.shapes import SHAPES
 from semforge.errors import InputError
@@ -50,6 +50,13 @@ def test_every_shape_names_its_parameters():
         ({"shapes": ["sphear"]}, ["unknown shape 'sphear'", "did you mean 'sphere'"]),
         ({"shapes": [{"shape": "cube", "options": {"roundin": 0.1}}]}, ["cube has no option 'roundin'", "'rounding'"]),
         ({"shapes": [{"shape": "cube", "options": {"rounding": {"uniform": {"low": 3}}}}]}, ["shapes"]),
+        ({"shapes": [{"shape": "cube", "options": {1: 0.1}}]}, ["cube has no option 1"]),
+        ({"shapes": [{"shape": "cube", "options": {"rounding": "much"}}]}, ["cube: rounding", "a number"]),
+        ({"shapes": [{"shape": "cube", "options": {"rounding": {"normal": {"mean": 0, "sd": 1}}}}]}, ["at least 0"]),
+        ({"shapes": [{"shape": "agglomerate", "options": {"monomers": 1e9}}]}, ["monomers", "at most 1000"]),
+        ({"shapes": [{"shape": "fibre", "options": {"section": "square"}}]}, ["section is 'square'", "round, kidney"]),
+        ({"shapes": [{"shape": "pollen", "options": {"kind": 3}}]}, ["kind is 3", "echinate"]),
+        ({"shapes": [{"shape": "cube", "weight": 0}]}, ["weight above 0"]),
         ({"shapes": []}, ["shapes", "at least 1"]),
         ({"material": "quarz"}, ["unknown material 'quarz'"]),
         ({"material": "void"}, ["cannot be made of void"]),
@@ -67,6 +74,9 @@ def test_every_shape_names_its_parameters():
         ({"skin": {"brightnes": 2}}, ["did you mean 'brightness'"]),
         ({"core": {"size": 1.5, "density": 0}}, ["core.size", "at most 0.98"]),
         ({"embedded": 2}, ["embedded", "at most 1"]),
+        ({"embedded": {"fixed": float("nan")}}, ["embedded", "finite"]),
+        ({"number": 10**400}, ["number", "finite"]),
+        ({"one_of": "kind", "weight": 0}, ["'kind'", "weight 0"]),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(population, words):
@@ -77,6 +87,46 @@ def test_what_cannot_be_is_refused_in_one_line(population, words):
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+STEM = {"kind": "transmission", "beam_kev": 30, "beam_current_na": 0.1, "dwell_us": 10, "collection": 0.5,
+        "probe_um": 0.002}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("substrate", "imaging", "words"),
+    [
+        ({}, {"preparation": {"curtaining": 0.1, "pull_outs": 3}}, ["pull_outs, curtaining", "polished sections"]),
+        ({}, {"detector": STEM}, ["no electrons come through a wafer", "film"]),
+        ({"kind": "film", "thickness_um": 0.01}, {"detector": STEM}, ["film_um", "thickness_um", "both"]),
+        ({"thickness_um": 0.01}, {}, ["a wafer takes none"]),
+    ],
+)
+def test_imaging_that_does_not_suit_particles_is_refused(substrate, imaging, words):
+    wrong = values()
+    wrong["substrate"] |= substrate
+    wrong["imaging"] = wrong["imaging"] | imaging
+    with pytest.raises(InputError) as caught:
+        parse_recipe(yaml.safe_dump(wrong), "mine.yaml")
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_a_film_is_given_once_or_by_the_detector():
+    for thickness_um, film_um in ((0.01, 0), (0, 0.01)):
+        good = values()
+        good["substrate"] |= {"kind": "film", "material": "carbon", "thickness_um": thickness_um}
+        good["imaging"] = good["imaging"] | {"detector": STEM | {"film_um": film_um}}
+        loaded = parse_recipe(yaml.safe_dump(good), "mine.yaml")
+        assert parse_recipe(recipe_text(loaded), "again.yaml") == loaded
+
+
+@pytest.mark.parametrize("family", [["particles"], {"particles": 1}, None, 3])
+def test_a_family_that_is_no_name_is_refused(family):
+    with pytest.raises(InputError, match="expected one of: coating, mudrock, particles"):
+        parse_recipe(yaml.safe_dump(values() | {"family": family}), "mine.yaml")
 
 
 def test_a_wafer_has_no_holes():
