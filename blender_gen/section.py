@@ -59,12 +59,12 @@ def audit(section: Section, phase: np.ndarray) -> None:
     """
     pixel = section.specimen.view.pixel_size_um
     counts = np.bincount(phase.ravel(), minlength=len(section.specimen.phase_names))
-    for number, region in section.visible.items():
+    for number, name in enumerate(section.specimen.phase_names):
+        region = section.visible.get(number, CrossSection())
         rings = region.to_polygons()
         boundary = sum(np.linalg.norm(np.diff(r, axis=0, append=r[:1]), axis=1).sum() for r in rings) / pixel
         error = abs(counts[number] - region.area() / pixel**2)
         if error > boundary / 2 + 4:
-            name = section.specimen.phase_names[number]
             raise RejectedSpecimen(f"{name} covers {counts[number]} pixels, {error:.0f} off its exact area")
 
 

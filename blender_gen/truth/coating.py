@@ -1,8 +1,7 @@
 """What a specimen is, from its geometry: thickness, area fractions, sizes, cracks.
 
-A phase's volume percentage is that of the population which the section samples: a body is cut with a
-chance proportional to its extent h across the section plane, so its volume V counts as V/h, the mean
-area of its cuts. Bodies that overlap or are cut off by an interface are scaled as their areas are.
+A phase's volume percentage is that of the population which the section samples. Bodies that overlap or are
+cut off by an interface are scaled as their areas are.
 
 Thickness is measured along normals of the layer's midline, smoothed by a Gaussian whose sigma
 is one mean layer thickness: the smoothing gives the direction, the interfaces themselves the
@@ -17,8 +16,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from blender_gen.phases import VOID
 from blender_gen.section import Section
-from blender_gen.slicing import area_um2, rings, volume_um3
 from blender_gen.specimen import Specimen, Stratum
+from blender_gen.truth.regions import parts, sizes, volume_over_area
 
 PROFILE_POINTS = 64  # at most, of a thickness profile
 PRESENT_UM = 0.05  # a layer thinner than this on average is not there
@@ -118,30 +117,16 @@ def _profile(thickness: np.ndarray, step_um: float) -> dict[str, Any]:
 
 def _inclusion(section: Section, phase: int, host: int) -> dict[str, Any]:
     region = section.visible.get(phase, CrossSection())
-    areas = np.array([part.area() for part in _parts(region)])
-    total = float(areas.sum())
+    area = sum(part.area() for part in parts(region))
+    percent = 100 * area / section.layer_area_um2[host]
     return {
         "host": section.specimen.phase_names[host],
         "void": section.specimen.materials[phase] == VOID,
-        "area_um2": total,
-        "area_percent": 100 * total / section.layer_area_um2[host],
-        "volume_percent": 100 * total / section.layer_area_um2[host] * _volume_over_area(section, phase),
-        "count": int(areas.size),
-        "ecd_um": np.round(np.sqrt(4 * areas / np.pi), 4).tolist(),
+        "area_um2": area,
+        "area_percent": percent,
+        "volume_percent": percent * volume_over_area(section, phase),
+        **sizes(region, section.view),
     }
-
-
-def _parts(region: CrossSection) -> list[CrossSection]:
-    """Connected parts without the slivers that clipping leaves where outlines meet: their area rounds to 0 or less."""
-    return [part for part in region.decompose() if part.area() > 0] if not region.is_empty() else []
-
-
-def _volume_over_area(section: Section, phase: int) -> float:
-    """Volume fraction over area fraction of a phase's bodies: how the section happens to cut them."""
-    meshes = [body.mesh for body in section.specimen.bodies if body.phase == phase]
-    areas = sum(area_um2(rings(mesh)) for mesh in meshes)
-    mean_areas = sum(volume_um3(mesh) / float(np.ptp(mesh[0][:, 2])) for mesh in meshes)
-    return mean_areas / areas if areas > 0 else 1.0
 
 
 def _cracks(section: Section, phase: int) -> dict[str, Any]:
@@ -151,7 +136,7 @@ def _cracks(section: Section, phase: int) -> dict[str, Any]:
     """
     region = section.visible.get(phase, CrossSection())
     lengths, openings = [], []
-    for part in _parts(region):
+    for part in parts(region):
         length = sum(_perimeter(ring) for ring in part.to_polygons()) / 2
         lengths.append(round(length, 4))
         openings.append(round(part.area() / length, 4) if length > 0 else 0.0)

@@ -12,17 +12,17 @@ from manifold3d import CrossSection
 
 from blender_gen.deposits.deposit import Deposit, Particle
 from blender_gen.passes import Passes
+from blender_gen.specimen import View
 
 
 def deposit_truth(deposit: Deposit, passes: Passes) -> dict[str, Any]:
     """Truth of a deposit as it is stored with a sample; lengths in µm, areas in µm²."""
     counts = np.bincount(passes.instance.ravel(), minlength=len(deposit.particles) + 1)
-    frame = CrossSection([deposit.view.corners])
     frame_um2 = float(np.prod(deposit.view.size_um))
     records = [
-        _particle(deposit, body, int(number), int(counts[number]), frame)
+        _particle(deposit, body, int(number), int(counts[number]), within)
         for number, body in zip(deposit.instances, deposit.particles, strict=True)
-        if number and _in_frame(body, deposit)
+        if number and (within := _area_in_frame(body, deposit.view)) > 0
     ]
     members = {name: [r for r in records if r["population"] == name] for name in deposit.phase_names[1:]}
     return {
@@ -33,19 +33,18 @@ def deposit_truth(deposit: Deposit, passes: Passes) -> dict[str, Any]:
     }
 
 
-def _in_frame(body: Particle, deposit: Deposit) -> bool:
-    away = np.abs(np.array(body.place_um[:2])) - np.array(deposit.view.size_um) / 2
-    return bool(np.all(away < body.reach_um))
+def _area_in_frame(body: Particle, view: View) -> float:
+    """Area in µm² of a particle's shadow inside the frame."""
+    away, half = np.abs(np.array(body.place_um[:2])), np.array(view.size_um) / 2
+    if np.any(away - body.reach_um >= half):
+        return 0.0
+    if np.all(away + body.reach_um < half):
+        return body.projected_area_um2
+    return float((body.outline ^ CrossSection([view.corners])).area())
 
 
-def _particle(deposit: Deposit, body: Particle, number: int, pixels: int, frame: CrossSection) -> dict[str, Any]:
+def _particle(deposit: Deposit, body: Particle, number: int, pixels: int, within_um2: float) -> dict[str, Any]:
     projected = body.projected_area_um2
-    half = np.array(deposit.view.size_um) / 2
-    cut = bool(np.any(np.abs(np.array(body.place_um[:2])) + body.reach_um >= half))
-    within = projected
-    if cut:
-        within = float((body.outline ^ frame).area())
-        cut = within < projected * (1 - 1e-6)
     visible = pixels * deposit.view.pixel_size_um**2
     largest, smallest = (value * body.ecd_um for value in body.mould.feret)
     return {
@@ -55,8 +54,8 @@ def _particle(deposit: Deposit, body: Particle, number: int, pixels: int, frame:
         "visible_ecd_um": float(np.sqrt(4 * visible / np.pi)),
         "projected_area_um2": projected,
         "visible_area_um2": visible,
-        "occluded_fraction": float(np.clip(1 - visible / within, 0, 1)) if within > 0 else 0.0,
-        "cut_by_frame": cut,
+        "occluded_fraction": float(np.clip(1 - visible / within_um2, 0, 1)),
+        "cut_by_frame": within_um2 < projected * (1 - 1e-6),
         "feret_max_um": largest,
         "feret_min_um": smallest,
         "aspect": largest / smallest,

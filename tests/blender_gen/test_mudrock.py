@@ -43,6 +43,10 @@ def test_truth_adds_up():
     pores = [truth["area_percent"][n] for n in ("clay_pore", "organic_pore", "shadow_pore")]
     assert truth["porosity_percent"] == pytest.approx(sum(pores))
     assert truth["pores"]["count"] == len(truth["pores"]["ecd_um"]) >= len(truth["pores"]["ecd_whole_um"])
+    volumes = truth["volume_percent"]
+    assert set(volumes) == set(truth["area_percent"]) - {"clay"}
+    for name, area in truth["area_percent"].items():  # of many bodies the cuts are of about the mean size
+        assert name == "clay" or (volumes[name] > 0) == (area > 0)
     assert min(min(r["body_ecd_um"], default=2.0) for r in truth["silt"].values()) >= 2
 
 

@@ -99,6 +99,13 @@ def test_a_particle_outside_the_frame_is_not_in_the_truth_and_a_hidden_one_is():
     assert truth["populations"]["grain"]["number_hidden"] == 1
 
 
+def test_a_particle_beside_a_corner_of_the_frame_is_not_a_hidden_one():
+    """The square around it reaches into the frame of 20 µm by 16 µm, its shadow does not."""
+    _, truth = seen(ball(0, 0, 2.0), ball(10 + 2.5, 8 + 2.5, 6.0))
+    assert [r["instance"] for r in truth["particles"]] == [1]
+    assert truth["populations"]["grain"]["number_hidden"] == 0
+
+
 def test_debris_is_substrate_in_the_label_maps_and_not_in_the_truth():
     passes, truth = seen(ball(0, 0, 4.0, lot=1), ball(5, 0, 2.0))
     assert set(np.unique(passes.instance)) == {0, 1}

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from specimens import COATING, PORE, slab
 
-from blender_gen.section import cut
+from blender_gen.section import audit, cut
 from blender_gen.truth.coating import coating_truth, thickness_profile
+from semforge.errors import RejectedSpecimen
 
 
 @pytest.mark.parametrize("tilt", [0.0, 3.0, -12.0, 25.0])
@@ -75,6 +76,23 @@ def test_cut_spheres_have_the_area_of_their_discs():
     assert sorted(pores["ecd_um"]) == pytest.approx(sorted(2 * r for r in map(float, radii)), rel=2e-3)
     area = np.pi * sum(r**2 for r in radii)
     assert pores["area_percent"] == pytest.approx(100 * area / section.layer_area_um2[COATING], rel=3e-3)
+
+
+def test_a_pore_that_the_frame_cuts_counts_for_area_and_not_for_size():
+    edge = 200 * 0.31 / 2
+    pores = coating_truth(cut(slab(20.0, spheres=[(-10, 10, 0, 4.0), (edge, 10, 0, 4.0)])))["inclusions"]["pore"]
+    assert pores["area_um2"] == pytest.approx(1.5 * np.pi * 16, rel=3e-3)
+    assert len(pores["ecd_um"]) == pores["count"] == 2
+    assert pores["ecd_whole_um"] == pytest.approx([8.0], rel=2e-3)
+
+
+def test_a_label_of_a_phase_that_is_not_there_fails_the_audit():
+    section = cut(slab(20.0, size_px=(40, 40)))  # nothing but coating
+    phase = np.full((40, 40), COATING)
+    audit(section, phase)
+    phase[10, :20] = PORE
+    with pytest.raises(RejectedSpecimen, match="pore covers 20 pixels"):
+        audit(section, phase)
 
 
 def test_a_pore_ends_where_its_layer_ends():
