@@ -46,6 +46,10 @@ class Normal(Settings):
         """Smallest and largest value that can come."""
         return max(self.min, self.mean - FARTHEST * self.sd), min(self.max, self.mean + FARTHEST * self.sd)
 
+    def quantile(self, share: float) -> float:
+        """The value that a share of all draws does not exceed."""
+        return _quantile(share, self.mean, self.sd, self.min, self.max)
+
 
 class Uniform(Settings):
     """Uniform distribution on [low, high)."""
@@ -66,6 +70,10 @@ class Uniform(Settings):
     def support(self) -> tuple[float, float]:
         """Smallest and largest value that can come."""
         return self.low, self.high
+
+    def quantile(self, share: float) -> float:
+        """The value that a share of all draws does not exceed."""
+        return self.low + share * (self.high - self.low)
 
 
 class Lognormal(Settings):
@@ -89,6 +97,10 @@ class Lognormal(Settings):
         """Smallest and largest value that can come."""
         reach = self.sigma_g**FARTHEST
         return max(self.min, self.median / reach), min(self.max, self.median * reach)
+
+    def quantile(self, share: float) -> float:
+        """The value that a share of all draws does not exceed."""
+        return math.exp(_quantile(share, *self._logarithms()))
 
     def _logarithms(self) -> tuple[float, float, float, float]:
         low = math.log(self.min) if self.min > 0 else -math.inf
@@ -120,6 +132,13 @@ class Choice(Settings):
         """Smallest and largest value that can come."""
         return min(self.values), max(self.values)
 
+    def quantile(self, share: float) -> float:
+        """The value that a share of all draws does not exceed."""
+        weights = self.weights or (1.0,) * len(self.values)
+        ordered = sorted((value, weight) for value, weight in zip(self.values, weights, strict=True) if weight > 0)
+        shares = np.cumsum([weight for _, weight in ordered]) / sum(weights)
+        return ordered[min(int(np.searchsorted(shares, share)), len(ordered) - 1)][0]
+
 
 class Distribution(Settings):
     """Exactly one of the kinds above, or a fixed value."""
@@ -144,6 +163,10 @@ class Distribution(Settings):
     def support(self) -> tuple[float, float]:
         """Smallest and largest value that can come."""
         return (self.fixed, self.fixed) if self.fixed is not None else self._kind().support()
+
+    def quantile(self, share: float) -> float:
+        """The value that a share (0 to 1) of all draws does not exceed."""
+        return self.fixed if self.fixed is not None else self._kind().quantile(share)
 
     def _kind(self) -> Normal | Uniform | Lognormal | Choice:
         kind = self.normal or self.uniform or self.lognormal or self.choice
@@ -193,6 +216,13 @@ def _check_limits(mean: float, sd: float, low: float, high: float) -> None:
     share = ndtr((high - mean) / sd) - ndtr((low - mean) / sd) if sd > 0 else float(low <= mean <= high)
     if share < RAREST:
         raise ValueError("min and max leave next to nothing of the distribution; it lies outside them")
+
+
+def _quantile(share: float, mean: float, sd: float, low: float, high: float) -> float:
+    if sd == 0:
+        return mean
+    first, last = ndtr((low - mean) / sd), ndtr((high - mean) / sd)
+    return min(max(mean + sd * float(ndtri(first + share * (last - first))), low), high)
 
 
 def _truncated_normal(rng: np.random.Generator, mean: float, sd: float, low: float, high: float) -> float:

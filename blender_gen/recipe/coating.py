@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from blender_gen.distributions import Fraction, Number, between, positive
 from blender_gen.phases import VOID
-from blender_gen.recipe.common import Appearance, Frame, Name, Roughness, Solid
+from blender_gen.recipe.common import SELDOM, Appearance, Frame, Name, Roughness, Solid
 from blender_gen.recipe.imaging import Imaging
 from semforge.settings import Settings
 
@@ -150,7 +150,7 @@ class Layer(Appearance):
         if self.material == VOID:
             raise ValueError(f"layer {self.name!r} cannot be made of {VOID}")
         for i, inclusion in enumerate(self.inclusions):
-            earlier = {other.name for other in self.inclusions[:i]}
+            earlier = sorted({other.name for other in self.inclusions[:i]})
             if inclusion.within is not None and inclusion.within not in earlier:
                 raise ValueError(f"inclusion {inclusion.name!r}: 'within' names {inclusion.within!r}, "
                                  f"earlier inclusions of the layer are: {', '.join(earlier) or 'none'}")  # fmt: skip
@@ -196,11 +196,11 @@ class CoatingRecipe(Settings):
     def _centred_layer_fits(self) -> None:
         layer = next(layer for layer in self.layers if layer.name == self.frame.centre_on)
         assert layer.thickness_um is not None  # neither first nor last
-        least, frame = layer.thickness_um.support()[0], self.frame
+        least, frame = layer.thickness_um.quantile(SELDOM), self.frame
         pixel_um = frame.pixel_size_um.support()[1]
         if least > frame.height_px * pixel_um:
-            raise ValueError(f"layer {layer.name!r} is {least:g} µm thick or more, the frame at most "
-                             f"{frame.height_px * pixel_um:.4g} µm high, so the layer can never be seen whole; raise "
+            raise ValueError(f"layer {layer.name!r} is {least:.4g} µm thick or more, the frame at most "
+                             f"{frame.height_px * pixel_um:.4g} µm high, so the layer is never seen whole; raise "
                              f"frame.height_px to {math.ceil(1.5 * least / pixel_um)}, raise frame.pixel_size_um or "
                              "make the layer thinner")  # fmt: skip
 

@@ -12,6 +12,8 @@ from blender_gen.distributions import Fraction, Number, between, positive
 from blender_gen.phases import VOID, materials
 from semforge.settings import Settings
 
+SELDOM = 1e-3  # share of draws that do not count where it is asked whether a specimen can fit its frame
+
 
 def _known_material(name: str) -> str:
     if name != VOID and name not in materials():

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, Valida
 
 from blender_gen.distributions import Distribution, Fraction, Number, between, positive
 from blender_gen.phases import VOID
-from blender_gen.recipe.common import Appearance, Name, Roughness, Solid
+from blender_gen.recipe.common import SELDOM, Appearance, Name, Roughness, Solid
 from blender_gen.recipe.imaging import Imaging, Preparation, Probability
 from blender_gen.shapes import SHAPES
 from semforge.settings import Settings
@@ -238,9 +238,9 @@ class ParticlesRecipe(Settings):
             if not population.background and population.name == self.substrate.name:
                 raise ValueError(f"population {population.name!r} has the substrate's name; give it its own, or set "
                                  "background: true if it is debris")  # fmt: skip
-            smallest = population.ecd.median_um.support()[0]
+            smallest = population.ecd.median_um.quantile(SELDOM)
             if smallest > across:
-                raise ValueError(f"population {population.name!r}: median_um is at least {smallest:g}, the frame is "
+                raise ValueError(f"population {population.name!r}: median_um is at least {smallest:.4g}, the frame is "
                                  f"{across:g} µm across at most; use a larger pixel_size_um")  # fmt: skip
             if population.number is not None:
                 least = population.number.support()[0] * 3.1416 / 4 * smallest**2 / area

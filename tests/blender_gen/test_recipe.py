@@ -80,6 +80,7 @@ def test_with_frame_validates_again():
             {"layers__1__thickness_um": 500},
             ["'Fe2Al5' is 500 µm thick", "at most 133.1 µm high", "frame.height_px to 2885"],
         ),
+        ({"layers__1__thickness_um": {"normal": {"mean": 500, "sd": 58}}}, ["µm thick or more", "frame.height_px to"]),
         ({"layers__1__inclusions__1__area_percent": 88}, ["can fill 95 %", "at most 90 %", "'pore' to 83"]),
         ({"layers__1__thickness_um": {"normal": {"mean": 10, "sd": 4}}}, ["can be -24", "above 0", "set min and max"]),
         ({"layers__1__cracks__0__branches": -1}, ["branches", "at least 0"]),
