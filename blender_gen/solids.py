@@ -96,6 +96,14 @@ def sheet(u: np.ndarray, z: np.ndarray, low: np.ndarray, high: np.ndarray, along
     return vertices, np.ascontiguousarray(triangles)
 
 
+def merged(meshes: Sequence[Triangles]) -> Triangles:
+    """Several closed meshes as one compound, without a Boolean union; each keeps its triangles, in order."""
+    starts = np.cumsum([0] + [len(vertices) for vertices, _ in meshes[:-1]])
+    shift = np.repeat(starts, [len(triangles) for _, triangles in meshes])
+    triangles = np.concatenate([triangles for _, triangles in meshes]) + shift[:, None]
+    return np.concatenate([vertices for vertices, _ in meshes]), triangles.astype(np.uint32)
+
+
 def random_rotation(
     rng: np.random.Generator, in_plane_deg: float, out_of_plane_sd_deg: float = 20.0, spin_sd_deg: float | None = None
 ) -> np.ndarray:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blender_gen.solids import Triangles
+from blender_gen.solids import Triangles, merged
 
 CREASE_DEG = 25.0  # a corner that turns by more is an edge of the body, not a coarse rendering of a round one
 
@@ -30,12 +30,12 @@ def bodies_as_facets(bodies: Sequence[tuple[int, int, Triangles]]) -> Facets:
         return Facets((np.empty((0, 3)), np.empty((0, 3), dtype=np.uint32)), np.empty(0, int), np.empty(0, int))
     phases, instances, meshes = zip(*bodies, strict=True)
     counts = [len(triangles) for _, triangles in meshes]
-    return Facets(_merged(meshes), np.repeat(phases, counts), np.repeat(instances, counts))
+    return Facets(merged(meshes), np.repeat(phases, counts), np.repeat(instances, counts))
 
 
 def join(parts: Sequence[Facets]) -> Facets:
     """All triangles in one mesh, in order."""
-    mesh = _merged([part.mesh for part in parts])
+    mesh = merged([part.mesh for part in parts])
     return Facets(mesh, np.concatenate([p.phase for p in parts]), np.concatenate([p.instance for p in parts]))
 
 
@@ -60,13 +60,6 @@ def height_and_normal(mesh: Triangles, triangle: np.ndarray, points: np.ndarray)
     near = np.einsum("nkd,nd->nk", smooth, flat) > np.cos(np.radians(CREASE_DEG))
     smooth = np.where(near[..., None], smooth, flat[:, None])
     return z, _unit(np.einsum("nk,nkd->nd", weights, smooth))
-
-
-def _merged(meshes: Sequence[Triangles]) -> Triangles:
-    starts = np.cumsum([0] + [len(vertices) for vertices, _ in meshes[:-1]])
-    shift = np.repeat(starts, [len(triangles) for _, triangles in meshes])
-    triangles = np.concatenate([triangles for _, triangles in meshes]) + shift[:, None]
-    return np.concatenate([vertices for vertices, _ in meshes]), triangles.astype(np.uint32)
 
 
 def _barycentric(corners: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from blender_gen.columns import thickness_um
 from blender_gen.deposits.deposit import Deposit, Ground, Particle
 from blender_gen.deposits.pixel_noise import pixel_field
 from blender_gen.passes import Passes
-from blender_gen.solids import Triangles
+from blender_gen.solids import Triangles, merged
 from blender_gen.specimen import View
 from blender_gen.views import flat_substrate, render_surfaces
 from semforge.errors import RejectedSpecimen
@@ -65,10 +65,10 @@ def _paths(deposit: Deposit, near: list[int], meshes: list[Triangles]) -> dict[i
     bodies = [deposit.particles[n] for n in near]
     for material in sorted({body.material for body in bodies}):
         own = [(body, mesh) for body, mesh in zip(bodies, meshes, strict=True) if body.material == material]
-        total = thickness_um(deposit.view, _compound([mesh for _, mesh in own]))
+        total = thickness_um(deposit.view, merged([mesh for _, mesh in own]))
         for density in sorted({body.core.density for body, _ in own if body.core is not None}):
             cores = [_core(b, m) for b, m in own if b.core is not None and b.core.density == density]
-            total += (density - 1) * thickness_um(deposit.view, _compound(cores))
+            total += (density - 1) * thickness_um(deposit.view, merged(cores))
         paths[material] = np.maximum(total, 0).astype(np.float32)
     return paths
 
@@ -79,12 +79,6 @@ def _core(body: Particle, mesh: Triangles) -> Triangles:
     middle = (vertices.max(axis=0) + vertices.min(axis=0)) / 2
     shift = np.array([*body.core.shift, 0]) * body.ecd_um
     return (vertices - middle) * body.core.size + middle + shift, mesh[1]
-
-
-def _compound(meshes: list[Triangles]) -> Triangles:
-    starts = np.cumsum([0] + [len(vertices) for vertices, _ in meshes[:-1]])
-    triangles = np.concatenate([t.astype(np.int64) + s for (_, t), s in zip(meshes, starts, strict=True)])
-    return np.concatenate([vertices for vertices, _ in meshes]), triangles
 
 
 def _skins(

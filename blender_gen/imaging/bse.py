@@ -122,11 +122,6 @@ def relative_energy(material: Material, beam_kev: float, threshold_kev: float) -
     return float(above / (beam_kev - threshold_kev))
 
 
-def tilt_factor(cosine: np.ndarray, mean_z: np.ndarray) -> np.ndarray:
-    """Yield at a tilted surface over that at normal incidence: [2/(1+cos)]^(9/sqrt(Z))."""
-    return (2 / (1 + cosine)) ** (9 / np.sqrt(mean_z))
-
-
 def half(quadrants: np.ndarray, azimuth_deg: float) -> np.ndarray:
     """Share (H, W) of emitted electrons on the half of a detector (4, H, W) around an azimuth.
 

@@ -22,7 +22,6 @@ from blender_gen.shapes.meshes import (
     about_z,
     ecd_um,
     grounded,
-    merged,
     projected_area_um2,
     random_pose,
     random_rotation,
@@ -34,7 +33,7 @@ from blender_gen.shapes.meshes import (
 from blender_gen.shapes.rocks import rock, rough_rock
 from blender_gen.shapes.rounded import droplet, pellet, pollen
 from blender_gen.shapes.sheets import flake, foil
-from blender_gen.solids import Triangles
+from blender_gen.solids import Triangles, merged
 
 Pose = Literal["resting", "random", "built"]
 

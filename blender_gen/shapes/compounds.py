@@ -4,10 +4,10 @@ import numpy as np
 from manifold3d import Manifold
 
 from blender_gen.shapes.convex import subdivisions
-from blender_gen.shapes.meshes import displaced, grounded, merged, random_rotation
+from blender_gen.shapes.meshes import displaced, grounded, random_rotation
 from blender_gen.shapes.noise import roughness
 from blender_gen.shapes.rounded import spread_directions
-from blender_gen.solids import Triangles, icosphere, to_mesh
+from blender_gen.solids import Triangles, icosphere, merged, to_mesh
 
 CANDIDATES = 8
 

@@ -31,13 +31,6 @@ def grounded(mesh: Triangles) -> Triangles:
     return vertices - np.array([*(low + high)[:2] / 2, low[2]]), triangles
 
 
-def merged(meshes: list[Triangles]) -> Triangles:
-    """Several closed meshes as one compound, without a Boolean union; each keeps its triangles, in order."""
-    starts = np.cumsum([0] + [len(vertices) for vertices, _ in meshes[:-1]])
-    triangles = np.concatenate([t.astype(np.int64) + s for (_, t), s in zip(meshes, starts, strict=True)])
-    return np.concatenate([vertices for vertices, _ in meshes]), triangles.astype(np.uint32)
-
-
 def vertex_normals(mesh: Triangles) -> np.ndarray:
     """(n, 3) unit normals at the vertices, weighted by the areas of the triangles around."""
     vertices, triangles = mesh

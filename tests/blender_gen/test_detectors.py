@@ -6,7 +6,7 @@ from targets import balls_on, conditions_of, hemispheres, passes_of, target_of
 
 from blender_gen.imaging import bse, se, transmission
 from blender_gen.imaging.beam import blur, boundary_gain, core_px
-from blender_gen.imaging.bse import difference, half, tilt_factor
+from blender_gen.imaging.bse import difference, half
 from blender_gen.imaging.micrograph import emission
 from blender_gen.imaging.relief import directions
 from blender_gen.phases import materials
@@ -29,12 +29,18 @@ def two_phases(side=8):
 # backscattered electrons
 
 
-def test_tilt_law():
-    """Normalised Arnal: 1 at normal incidence; 0.325/0.1515 for aluminium and 0.484/0.2798 for iron at 60 degrees."""
-    cosine = np.cos(np.radians(60))
-    assert tilt_factor(np.array(1.0), np.array(26.0)) == pytest.approx(1)
-    assert tilt_factor(cosine, np.array(13.0)) == pytest.approx(0.325 / 0.1515, rel=0.06)
-    assert tilt_factor(cosine, np.array(26.0)) == pytest.approx(0.484 / 0.2798, rel=0.05)
+@pytest.mark.parametrize(
+    ("name", "tilt_deg", "gain"),
+    [("Al", 0, 1), ("Al", 60, 0.325 / 0.159), ("Fe", 60, 0.484 / 0.292), ("Fe", 80, 0.747 / 0.292),
+     ("Fe", 87, 0.747 / 0.292)],
+)  # fmt: skip
+def test_tilt_law(name, tilt_deg, gain):
+    """Normalised Arnal at 20 kV over the Monte Carlo yields at normal incidence; the law is cut off at 80 degrees."""
+    b = np.radians(tilt_deg)
+    normal = np.broadcast_to(np.array([np.sin(b), 0, np.cos(b)], np.float32), (9, 9, 3))
+    target = target_of(passes_of(np.zeros((9, 9)), normal=normal), materials=(name, "epoxy", "void"))
+    flat = materials()[name].backscatter_coefficient(20)
+    assert bse.yield_map(target, 20, None) / flat == pytest.approx(gain, rel=4e-3)
 
 
 @pytest.mark.parametrize("beam_kev", [15, 20])
