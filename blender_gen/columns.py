@@ -36,12 +36,12 @@ def crossings(view: View, mesh: Triangles) -> Crossings:
 
     first = np.maximum(np.ceil(a[:, 1]), 0).astype(np.int64)
     last = np.minimum(np.ceil(c[:, 1]), view.height_px).astype(np.int64)
-    row, of = _ranges(first, last)
+    row, of = ranges(first, last)
     upper = row >= b[of, 1]
     ends = np.sort([_at_row(a, c, of, row), np.where(upper, _at_row(b, c, of, row), _at_row(a, b, of, row))], axis=0)
     first = np.maximum(np.ceil(ends[0]), 0).astype(np.int64)
     last = np.minimum(np.ceil(ends[1]), view.width_px).astype(np.int64)
-    column, span = _ranges(first, last)
+    column, span = ranges(first, last)
     row, of = row[span], of[span]
     return Crossings(row * view.width_px + column, number[of], _plane_z(a, b, c, of, column, row))
 
@@ -87,7 +87,7 @@ def facing_up(mesh: Triangles) -> np.ndarray:
     return (x[b] - x[a]) * (y[c] - y[a]) - (x[c] - x[a]) * (y[b] - y[a]) > 0
 
 
-def _ranges(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def ranges(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """All whole numbers of the half-open ranges one after the other, and the range that each belongs to."""
     counts = np.maximum(last - first, 0)
     of = np.repeat(np.arange(len(counts)), counts)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from specimens import COATING, PORE, slab
+from specimens import COATING, PORE, RESIN, SUBSTRATE, slab
 
-from blender_gen.section import audit, cut
+from blender_gen.section import audit, cut, phase_map
 from blender_gen.truth.coating import coating_truth, thickness_profile
 from semforge.errors import RejectedSpecimen
 
@@ -86,13 +86,23 @@ def test_a_pore_that_the_frame_cuts_counts_for_area_and_not_for_size():
     assert pores["ecd_whole_um"] == pytest.approx([8.0], rel=2e-3)
 
 
-def test_a_label_of_a_phase_that_is_not_there_fails_the_audit():
-    section = cut(slab(20.0, size_px=(40, 40)))  # nothing but coating
-    phase = np.full((40, 40), COATING)
+@pytest.mark.parametrize("tilt", [0.0, 17.0])
+def test_the_phase_at_a_pixels_centre_is_that_of_the_outline_around_it(tilt):
+    section = cut(slab(20.0, tilt_deg=tilt, spheres=[(-10, 10, 0, 4.0), (8, 19, 1, 5.0), (-9, 11, 0, 1.0)]))
+    x, y = np.moveaxis(section.view.pixel_centres(), -1, 0)
+    expected = np.select([y > 20, y > 0], [RESIN, COATING], SUBSTRATE)
+    for cx, cy, radius in ((-10, 10, 4.0), (8, 19, np.sqrt(24))):
+        expected[(np.hypot(x - cx, y - cy) < radius) & (y > 0) & (y < 20)] = PORE
+    assert (phase_map(section) != expected).sum() < 15  # the spheres are polyhedra
+
+
+def test_a_label_that_is_off_fails_the_audit():
+    section = cut(slab(20.0, spheres=[(-10, 10, 0, 4.0)]))
+    phase = phase_map(section)
     audit(section, phase)
-    phase[10, :20] = PORE
-    with pytest.raises(RejectedSpecimen, match="pore covers 20 pixels"):
-        audit(section, phase)
+    for wrong in (np.roll(phase, 1, axis=1), np.where(phase == PORE, COATING, phase)):  # a pixel aside; pores lost
+        with pytest.raises(RejectedSpecimen, match="off the exact outlines, most of them in"):
+            audit(section, wrong)
 
 
 def test_a_pore_ends_where_its_layer_ends():
