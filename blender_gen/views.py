@@ -14,6 +14,7 @@ from blender_gen.section import Section
 from blender_gen.solids import Triangles
 from blender_gen.specimen import Specimen, View
 from blender_gen.surfaces import Facets, bodies_as_facets, facets, height_and_normal, join, keep
+from semforge.errors import RejectedSpecimen
 
 LAYERS_UM, BODIES_UM = 0.5, 1.2  # cut faces are stacked in painter's order, in these parts of the stack
 LEAST_STEP_UM = 3e-5  # steps must stay well above the rounding of a ray's length
@@ -25,7 +26,7 @@ def render_section(section: Section, threads: int = 0) -> Passes:
 
     `threads` 0 means all cores; the result does not depend on it.
 
-    Raises RenderError if a pixel sees no cut face.
+    Raises RejectedSpecimen if there are more bodies than can be stacked, RenderError if a pixel sees no cut face.
     """
     specimen = section.specimen
     faces = _cut_faces(section)
@@ -110,7 +111,8 @@ def _cut_faces(section: Section) -> Facets:
     """All cut faces in painter's order, from z = 0 upwards: layers from the outside inwards, then bodies."""
     strata, outlines = section.specimen.strata, section.outlines
     if len(outlines) * LEAST_STEP_UM > BODIES_UM:
-        raise RenderError(f"{len(outlines)} bodies are more than the stack of cut faces can order; use a smaller frame")
+        raise RejectedSpecimen(f"{len(outlines)} bodies are more than the stack of cut faces can order; use a smaller "
+                               "frame or ask for less of them")  # fmt: skip
     floor_um = section.view.centre_um[1] - section.view.reach_um[1] - CLEARANCE_UM
     faces = []
     for number, stratum in enumerate(strata, start=1):

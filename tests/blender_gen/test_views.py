@@ -1,5 +1,7 @@
 """What the beam sees of sections with open voids, and of bodies on a substrate, against closed form."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from specimens import COATING, PORE, RESIN, SUBSTRATE, slab
@@ -10,6 +12,7 @@ from blender_gen.solids import icosphere, sheet
 from blender_gen.specimen import Body, View
 from blender_gen.surfaces import height_and_normal
 from blender_gen.views import flat_substrate, height_field, render_section, render_surfaces
+from semforge.errors import RejectedSpecimen
 
 VIEW = View((0.0, 0.0), 0.0, 160, 120, 0.25)
 
@@ -143,3 +146,9 @@ def test_a_point_outside_its_triangle_by_rounding_takes_the_edge():
     mesh = np.array([[0, 0, 1.0], [1, 0, 1], [0, 1, 2]]), np.array([[0, 1, 2]], dtype=np.uint32)
     z, _ = height_and_normal(mesh, np.array([0, 0]), np.array([[0.2, -1e-6], [0.0, 1.0]]))
     assert z == pytest.approx([1.0, 2.0], abs=1e-5)
+
+
+def test_more_bodies_than_can_be_stacked_are_a_draw_that_is_rejected():
+    section = cut(slab(20.0, spheres=[(0, 10, 0, 1.0)], subdivisions=1))
+    with pytest.raises(RejectedSpecimen, match="40001 bodies"):
+        render_section(replace(section, outlines=section.outlines * 40_001))
