@@ -5,6 +5,8 @@ import numpy as np
 from blender_gen.imaging.conditions import Conditions
 
 ENOUGH = 2**16  # pixels that settle a percentile
+LEAST_SHARE = 0.1  # of the whole range that the percentiles must span, or a rare phase would saturate
+NOISE_SPAN = 6.0  # standard deviations of the noise that the range spans at least
 
 
 def to_greys(
@@ -12,13 +14,20 @@ def to_greys(
 ) -> np.ndarray:
     """Grey levels (H, W), float32 from 0 to 1.
 
-    The operator is taken to set `dark` and `bright` on the 1st and 99th percentile of the picture without noise.
+    The operator is taken to set `dark` and `bright` on the 1st and 99th percentile of the picture without noise,
+    on its extremes where these percentiles miss what stands out (a few particles on a wafer), and never to
+    spread noise alone over the whole range.
     """
     g, read_noise = conditions.greys, conditions.detector.read_noise
     step = max(int(np.sqrt(noise_free.size / ENOUGH)), 1)
     low, high = np.percentile(noise_free[::step, ::step], [1, 99])
-    scale = (g.bright - g.dark) / max(high - low, 1e-9)
-    grey = np.float32(g.dark - low * scale) + signal * np.float32(scale)
+    lowest, highest = float(noise_free.min()), float(noise_free.max())
+    if high - low < LEAST_SHARE * (highest - lowest):
+        low, high = lowest, highest
+    noise = float(np.std((signal - noise_free)[::step, ::step], dtype=np.float64))
+    span = max(high - low, NOISE_SPAN * noise, 1e-9)
+    scale = (g.bright - g.dark) / span
+    grey = np.float32((g.bright + g.dark) / 2 - (low + high) / 2 * scale) + signal * np.float32(scale)
     if read_noise:
         grey += np.float32(read_noise) * rng.standard_normal(grey.shape, dtype=np.float32)
     grey = np.clip(grey, 0, 1)

@@ -382,3 +382,15 @@ def test_a_record_is_plain_json():
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["kind"] == "bse"
     assert record["artefacts"]["drift_px"] == 3
+
+
+@pytest.mark.parametrize("share", [0.0, 0.002, 0.05])
+def test_rare_particles_and_bare_substrates_do_not_saturate(share):
+    rng = np.random.default_rng(1)
+    expected = np.where(rng.uniform(size=(200, 200)) < share, 0.5, 0.2).astype(np.float32)
+    signal = expected + rng.normal(scale=0.01, size=expected.shape).astype(np.float32)
+    greys = to_greys(signal, expected, conditions_of(greys={"dark": 0.1, "bright": 0.9}), rng)
+    assert np.mean((greys <= 0) | (greys >= 1)) < 0.001
+    if share:
+        assert np.median(greys[expected > 0.3]) == pytest.approx(0.9, abs=0.02)
+        assert np.median(greys[expected < 0.3]) == pytest.approx(0.1, abs=0.02)
