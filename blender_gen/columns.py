@@ -26,11 +26,13 @@ def crossings(view: View, mesh: Triangles) -> Crossings:
     """All crossings of the pixels' columns with the triangles of a mesh."""
     vertices, triangles = mesh
     picture = view.to_picture(vertices[:, :2])
-    corners = np.concatenate([picture, vertices[:, 2:]], axis=1)[triangles]  # (m, 3 corners, column row z)
-    low, high = corners[..., :2].min(axis=1), corners[..., :2].max(axis=1)
-    near = np.all((np.ceil(low) < high) & (high > 0) & (low < [view.width_px, view.height_px]), axis=1)
+    near = np.ones(len(triangles), dtype=bool)
+    for place, size in zip(picture.T, (view.width_px, view.height_px), strict=True):
+        a, b, c = np.ascontiguousarray(place)[triangles.T]
+        low, high = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
+        near &= (np.ceil(low) < high) & (high > 0) & (low < size)
     number = np.flatnonzero(near)
-    corners = corners[number]
+    corners = np.concatenate([picture, vertices[:, 2:]], axis=1)[triangles[number]]  # (m, 3 corners, column row z)
     order = np.argsort(corners[:, :, 1], axis=1, kind="stable")
     a, b, c = np.moveaxis(np.take_along_axis(corners, order[..., None], axis=1), 1, 0)
 
@@ -38,9 +40,10 @@ def crossings(view: View, mesh: Triangles) -> Crossings:
     last = np.minimum(np.ceil(c[:, 1]), view.height_px).astype(np.int64)
     row, of = ranges(first, last)
     upper = row >= b[of, 1]
-    ends = np.sort([_at_row(a, c, of, row), np.where(upper, _at_row(b, c, of, row), _at_row(a, b, of, row))], axis=0)
-    first = np.maximum(np.ceil(ends[0]), 0).astype(np.int64)
-    last = np.minimum(np.ceil(ends[1]), view.width_px).astype(np.int64)
+    longest = _at_row(a, c, of, row)
+    other = np.where(upper, _at_row(b, c, of, row), _at_row(a, b, of, row))
+    first = np.maximum(np.ceil(np.minimum(longest, other)), 0).astype(np.int64)
+    last = np.minimum(np.ceil(np.maximum(longest, other)), view.width_px).astype(np.int64)
     column, span = ranges(first, last)
     row, of = row[span], of[span]
     return Crossings(row * view.width_px + column, number[of], _plane_z(a, b, c, of, column, row))
@@ -61,12 +64,16 @@ def floors(view: View, mesh: Triangles, start_um: float = 0.0) -> np.ndarray:
     (H, W) int64: number of the triangle through which it leaves, -1 where it does not start inside
     any. The bodies are closed and may overlap.
     """
-    found = crossings(view, mesh)
+    vertices, triangles = mesh
+    reach = np.flatnonzero((vertices[:, 2] < start_um)[triangles].any(axis=1))  # the others are crossed above it
+    lower = vertices, triangles[reach]
+    found = crossings(view, lower)
     below = found.z_um < start_um
     pixel, triangle, z = found.pixel[below], found.triangle[below], found.z_um[below]
     order = np.lexsort((-z, pixel))
     pixel, triangle = pixel[order], triangle[order]
-    step = np.where(facing_up(mesh)[triangle], 1, -1)  # bodies more after each crossing
+    step = np.where(facing_up(lower)[triangle], 1, -1)  # bodies more after each crossing
+    triangle = reach[triangle]
     floor = np.full(view.height_px * view.width_px, -1)
     if not len(pixel):
         return floor.reshape(view.height_px, view.width_px)

@@ -4,6 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
+from scipy.spatial import QhullError
 
 import semforge
 from blender_gen import imaging
@@ -48,8 +49,8 @@ def _attempt(recipe: Recipe, index: int, seed: int, rejected: list[str], threads
     with stage("specimen"):
         try:
             built = family.build(recipe, generator(seed, index, Stage.SPECIMEN, attempt))
-        except (ValueError, RuntimeError) as error:  # geometry that cannot be built, e.g. a mesh that is no solid
-            raise RejectedSpecimen(str(error)) from error
+        except QhullError as error:  # points without a hull; any other error is one of the program
+            raise RejectedSpecimen(f"no hull: {str(error).splitlines()[0]}") from error
     with stage("passes"):
         passes = family.render(built, threads)
     with stage("truth"):

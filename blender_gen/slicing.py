@@ -3,6 +3,7 @@
 import numpy as np
 
 from blender_gen.solids import Triangles
+from semforge.errors import RejectedSpecimen
 
 Polygons = tuple[np.ndarray, ...]  # each (n, 2) in µm; outer rings anticlockwise, holes clockwise
 
@@ -14,7 +15,7 @@ def rings(mesh: Triangles, z_um: float = 0.0) -> Polygons:
     falling one is the neighbour's rising one, which chains the triangles. A vertex in the plane
     counts as above it.
 
-    Raises ValueError if the mesh is not closed where it crosses the plane.
+    Raises RejectedSpecimen if the mesh is not closed where it crosses the plane.
     """
     vertices, triangles = mesh
     above = vertices[:, 2] >= z_um
@@ -31,7 +32,7 @@ def rings(mesh: Triangles, z_um: float = 0.0) -> Polygons:
     rising, falling = low * len(vertices) + high, end[each, fall] * len(vertices) + start[each, fall]
     by_rising, by_falling = np.argsort(rising, kind="stable"), np.argsort(falling, kind="stable")
     if not np.array_equal(rising[by_rising], falling[by_falling]):
-        raise ValueError("mesh is no solid: it is not closed in the section plane")
+        raise RejectedSpecimen("mesh is no solid: it is not closed in the section plane")
     following = np.empty(len(start), dtype=np.int64)
     following[by_falling] = by_rising
     share = (z_um - vertices[low, 2]) / (vertices[high, 2] - vertices[low, 2])

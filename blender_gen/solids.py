@@ -10,6 +10,8 @@ from functools import cache
 import numpy as np
 from manifold3d import Manifold, Mesh
 
+from semforge.errors import RejectedSpecimen
+
 Triangles = tuple[np.ndarray, np.ndarray]
 
 
@@ -120,11 +122,11 @@ def random_rotation(
 
 
 def to_manifold(mesh: Triangles) -> Manifold:
-    """The mesh as a solid for set operations. Raises ValueError if it is not watertight."""
+    """The mesh as a solid for set operations. Raises RejectedSpecimen if it is not watertight."""
     vertices, triangles = mesh
     solid = Manifold(Mesh(np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(triangles, np.uint32)))
     if solid.status().name != "NoError":
-        raise ValueError(f"mesh is no solid: {solid.status().name}")
+        raise RejectedSpecimen(f"mesh is no solid: {solid.status().name}")
     return solid
 
 

@@ -12,6 +12,8 @@ import numpy as np
 
 from blender_gen.solids import Triangles
 
+FINE_PX_UM = 0.05  # the edge of a pixel below which fixed lengths shrink with it
+
 
 @dataclass(frozen=True)
 class View:
@@ -27,6 +29,10 @@ class View:
     def size_um(self) -> tuple[float, float]:
         """Width and height of the frame."""
         return self.width_px * self.pixel_size_um, self.height_px * self.pixel_size_um
+
+    def fine_um(self, length_um: float) -> float:
+        """A length that suits pixels of FINE_PX_UM or more, shortened in proportion for finer ones."""
+        return length_um * min(1.0, self.pixel_size_um / FINE_PX_UM)
 
     @cached_property
     def axes(self) -> np.ndarray:

@@ -13,6 +13,7 @@ FACTOR_LIMITS = (0.05, 6.0)  # of the texture on the yield
 SPECK_SIGMA_G = 1.4  # geometric standard deviation of speck sizes
 LARGEST_SPECK = 3.0  # over the median
 MAX_SPECKS = 50_000
+MAX_WINDOWS = 2e6  # pixels that are drawn at once
 SHEETS = 6  # orientations of a fabric of platelets
 PLATE_SIGMAS = 2.5  # length of a plate over the standard deviation of the Gaussian that draws it
 
@@ -121,6 +122,18 @@ def _stamped(
     """
     total = np.zeros(shape)
     reach = int(np.ceil(semi.max() + 1))
+    at_once = max(int(MAX_WINDOWS / (2 * reach + 1) ** 2), 1)
+    for first in range(0, len(centre), at_once):
+        some = slice(first, first + at_once)
+        _stamp(total, centre[some], semi[some], np.abs(strength[some]), angle, reach)
+    return total * np.sign(strength[0])
+
+
+def _stamp(
+    total: np.ndarray, centre: np.ndarray, semi: np.ndarray, strength: np.ndarray, angle: float, reach: int
+) -> None:
+    """Put some of the ellipses into `total`, each in a window of `reach` pixels about its centre."""
+    shape = total.shape
     step = np.arange(-reach, reach + 1)
     rows = np.rint(centre[:, 0]).astype(int)[:, None, None] + step[:, None]
     columns = np.rint(centre[:, 1]).astype(int)[:, None, None] + step
@@ -129,11 +142,10 @@ def _stamped(
     distance = np.hypot(along / semi[:, 0, None, None], across / semi[:, 1, None, None])
     small = np.minimum(semi, 0.5).prod(axis=1)[:, None, None] / 0.25  # a speck below a pixel covers a part of it
     cover = np.clip(0.5 + (1 - distance) * np.maximum(semi[:, 1, None, None], 0.5), 0, 1) * small
-    value = cover * np.abs(strength)[:, None, None]
+    value = cover * strength[:, None, None]
     inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1]) & (value > 0)
     index = np.broadcast_to(rows, value.shape)[inside], np.broadcast_to(columns, value.shape)[inside]
     np.maximum.at(total, index, value[inside])
-    return total * np.sign(strength[0])
 
 
 def _speck_density(

@@ -69,6 +69,8 @@ class Lot:
     phase: int
     background: bool  # debris: counts as substrate in label maps and truth
     skin: Skin
+    asked: int = 0  # particles that the frame and its surroundings should hold
+    laid: int = 0  # how many of them have found a place
 
 
 @dataclass(frozen=True)

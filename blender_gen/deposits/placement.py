@@ -17,12 +17,14 @@ from blender_gen.deposits.deposit import Hang, Mould, Particle
 from blender_gen.recipe.particles import Population
 from blender_gen.solids import Triangles
 from blender_gen.specimen import View
+from semforge.errors import RejectedSpecimen
 
 PACKED = frozenset(get_args(packing.Mode))
 FINEST_CELLS = 28  # grid cells of the packing across a median particle
 TRIES = 12_000  # places tried for all particles that keep apart
 BATCH = 48
 CHAIN_MEMORY = 0.6  # chance that a chain grows at its last particle
+ENOUGH = 0.9  # share of the particles asked for that must find a place; of debris any number will do
 RECTANGULAR = 0.88  # share of its box that an outline fills, above which rows are straight, not hexagonal
 LONG = 1.35  # a box that is longer than wide by more is laid in rows, too
 
@@ -62,7 +64,7 @@ def place(
 ) -> list[Placed]:  # fmt: skip
     """Lay the particles of a population in and around the frame, on or beside those that are there already.
 
-    Raises RejectedSpecimen if they cannot be packed.
+    Raises RejectedSpecimen if they cannot be packed. A lattice holds as many as it has sites.
     """
     if not casts:
         return []
@@ -70,12 +72,25 @@ def place(
     if kind == "lattice":
         return _lattice(casts, view, gap, population.disorder.draw(rng), rng)
     region = np.array(view.size_um) + float(np.percentile([c.ecd_um for c in casts], 90))
-    if kind == "apart":
-        return _apart(casts, region, earlier, gap, rng)
-    if kind == "chained":
-        return _chained(casts, region, earlier, gap, population.cluster_size.draw(rng), rng)
+    if kind in ("apart", "chained"):
+        if kind == "apart":
+            found = _apart(casts, region, earlier, gap, rng)
+        else:
+            found = _chained(casts, region, earlier, gap, population.cluster_size.draw(rng), rng)
+        if not population.background and len(found) < ENOUGH * len(casts):
+            raise RejectedSpecimen(_too_few(kind, population.name, casts, found, region))
+        return found
     finest = max(view.pixel_size_um, float(np.median([c.ecd_um for c in casts])) / FINEST_CELLS)
     return _packed(kind, casts, region, earlier, gap, population, finest, rng)
+
+
+def _too_few(kind: str, name: str, casts: list[Cast], found: list[Placed], region: np.ndarray) -> str:
+    inside = [p.cast.ecd_um**2 for p in found if np.all(np.abs(p.place_um[:2]) <= region / 2)]
+    cover = float(np.pi / 4 * sum(inside) / region.prod())
+    return (
+        f"{name}: {len(found)} of {len(casts)} particles find a place {kind}, covering {cover:.2g} of the area; "
+        "ask for no more, or place them clustered, relaxed or dropped"
+    )
 
 
 def _packed(

@@ -14,6 +14,7 @@ from blender_gen.recipe.coating import CoatingFrame, CoatingRecipe, Layer
 from blender_gen.recipe.common import Roughness
 from blender_gen.specimen import Body, Specimen, Stratum, View
 
+# at pixels of usual size, see View.fine_um
 MARGIN_UM = 2.0
 THINNEST_UM = 1e-3  # layers never cross; where one would vanish it keeps this thickness
 
@@ -91,8 +92,9 @@ def _draw_view(frame: CoatingFrame, drawn: list[_Drawn], rng: np.random.Generato
 
 def _grid(view: View) -> tuple[np.ndarray, np.ndarray]:
     half, _ = view.reach_um
-    count = int(np.ceil(2 * (half + MARGIN_UM) / view.pixel_size_um)) + 1
-    x = np.linspace(-half - MARGIN_UM, half + MARGIN_UM, count)
+    margin = view.fine_um(MARGIN_UM)
+    count = int(np.ceil(2 * (half + margin) / view.pixel_size_um)) + 1
+    x = np.linspace(-half - margin, half + margin, count)
     depth = 0.15 * min(view.size_um)
     return x, -depth * np.linspace(1, 0, 9) ** 1.5
 
@@ -102,17 +104,18 @@ def _interfaces(
 ) -> list[np.ndarray]:
     """Heights (nz, nx) of all boundaries from the frame's top to its bottom, one more than there are layers."""
     _, half = view.reach_um
-    top = np.full((len(z), len(x)), view.centre_um[1] + half + MARGIN_UM)
-    bottom = np.full((len(z), len(x)), min(view.centre_um[1] - half, 0.0) - 40 * MARGIN_UM)
+    margin = view.fine_um(MARGIN_UM)
+    top = np.full((len(z), len(x)), view.centre_um[1] + half + margin)
+    bottom = np.full((len(z), len(x)), min(view.centre_um[1] - half, 0.0) - 40 * margin)
     heights = [bottom]
     for d in reversed(drawn[1:]):
         rough = _roughness(d, x, z, rng)
         if len(heights) == 1:
             heights.append(rough)  # the substrate's surface, about height 0
         else:
-            heights.append(heights[-1] + np.maximum(d.thickness_um + rough, THINNEST_UM))
+            heights.append(heights[-1] + np.maximum(d.thickness_um + rough, view.fine_um(THINNEST_UM)))
     highest = max(float(h.max()) for h in heights)
-    heights.append(np.maximum(top, highest + MARGIN_UM))
+    heights.append(np.maximum(top, highest + margin))
     return heights[::-1]
 
 

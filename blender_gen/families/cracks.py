@@ -6,20 +6,28 @@ from blender_gen.families.region import Region
 from blender_gen.fields import gaussian_field
 from blender_gen.recipe.coating import Cracks
 from blender_gen.solids import Triangles, sheet
+from blender_gen.specimen import View
+from semforge.errors import RejectedSpecimen
 
+# lengths at pixels of usual size, see View.fine_um
 DEPTH_UM = 12.0  # how far a crack goes below the section plane
+ABOVE_UM = 0.5
+BEYOND_UM = 0.6  # how far it goes beyond an interface that it starts from or ends at
 NARROWEST_UM = 1e-3
+MAX_CRACKS = 5_000
 KINK = 5.0  # slope of the straight pieces of a crack over its wander
 TAPER = 0.15  # share of a crack on which it closes towards its tip
 STEEPEST = 4.0  # widest that an oblique crack is cut, over its opening
 
 
 def crack_meshes(cracks: Cracks, region: Region, rng: np.random.Generator) -> list[Triangles]:
-    """Draw the cracks of one kind in one layer."""
+    """Draw the cracks of one kind in one layer. Raises RejectedSpecimen if there are more than MAX_CRACKS."""
     if rng.uniform() >= cracks.probability:
         return []
     half, _ = region.view.reach_um
     count = rng.poisson(cracks.per_mm.draw(rng) * 2 * half / 1000)
+    if count > MAX_CRACKS:
+        raise RejectedSpecimen(f"{cracks.name}: {count} cracks in the frame, more than {MAX_CRACKS}; lower per_mm")
     meshes: list[Triangles] = []
     for x in _spaced(rng, half, count):
         meshes += _across(cracks, region, x, rng) if cracks.direction == "across" else _along(cracks, region, x, rng)
@@ -52,9 +60,10 @@ def _across(cracks: Cracks, region: Region, x: float, rng: np.random.Generator) 
     if rng.uniform() < cracks.interrupted_probability:
         gap = rng.uniform(0.25, 0.75)
         pieces = [(0.0, gap - 0.04), (gap + 0.04, 1.0)]
-    overshoot = 0.6 if start != "interior" else 0.0
+    beyond = region.view.fine_um(BEYOND_UM)
+    overshoot = beyond if start != "interior" else 0.0
     meshes = [path.mesh(a, b, opening, region, tapered=(a > 0 or start == "interior", b < 1 or not through),
-                        overshoot=(overshoot if a == 0 else 0.0, 0.6 if b == 1 and through else 0.0), rng=rng)
+                        overshoot=(overshoot if a == 0 else 0.0, beyond if b == 1 and through else 0.0), rng=rng)
               for a, b in pieces]  # fmt: skip
     meshes += _side_branches(cracks, path, opening, region, rng)
     if through and rng.uniform() < cracks.foot_probability:
@@ -75,7 +84,8 @@ def _side_branches(
     if rng.uniform() < cracks.fork_probability:
         at = rng.uniform(0.1, 0.35)
         arm = path.branch(at, -at * path.length, rng.uniform(25, 55), rng)
-        meshes.append(arm.mesh(0, 1, rng.uniform(0.6, 1) * opening, region, (False, False), (0, 0.6), rng))
+        beyond = region.view.fine_um(BEYOND_UM)
+        meshes.append(arm.mesh(0, 1, rng.uniform(0.6, 1) * opening, region, (False, False), (0, beyond), rng))
     return meshes
 
 
@@ -134,8 +144,8 @@ class _Path:
         t = np.linspace(0, 1, count)
         width = opening * _profile(t, tapered) * np.exp(0.3 * gaussian_field(rng, 0.12 * abs(self.length), 1)(y))
         order = np.argsort(y)
-        y, width = y[order], np.maximum(width[order], NARROWEST_UM)
-        z = np.linspace(-DEPTH_UM, 0.5, 6)
+        y, width = y[order], np.maximum(width[order], region.view.fine_um(NARROWEST_UM))
+        z = _depths(region.view)
         middle = self._middle(y[None, :], z[:, None])
         steepness = np.minimum(np.hypot(1, np.gradient(middle, y, axis=1)), STEEPEST)  # the opening is across the crack
         return sheet(y, z, middle - steepness * width / 2, middle + steepness * width / 2, along="y")
@@ -161,15 +171,19 @@ def _sheet_along(
     left, right = max(left, region.x_um[0]), min(right, region.x_um[-1])
     right = max(right, left + pixel)
     u = np.linspace(left, right, max(8, int((right - left) / pixel)))
-    z = np.linspace(-DEPTH_UM, 0.5, 6)
+    z = _depths(region.view)
     outer, inner = np.interp(u, region.x_um, region.outer_um), np.interp(u, region.x_um, region.inner_um)
     thickness = float(np.mean(outer - inner))
     field = gaussian_field(rng, max(min(0.5 * thickness, 0.3 * (right - left)), 4 * pixel))
     middle = outer + depth_fraction * (inner - outer) + wander * thickness * field(u[None, :], z[:, None])
     swelling = gaussian_field(rng, max(min(0.4 * thickness, 0.2 * (right - left)), 2 * pixel), 1)
     width = opening * _profile(np.linspace(0, 1, len(u)), ends) * np.exp(0.4 * swelling(u))
-    width = np.maximum(width, NARROWEST_UM)
+    width = np.maximum(width, region.view.fine_um(NARROWEST_UM))
     return sheet(u, z, middle - width / 2, middle + width / 2)
+
+
+def _depths(view: View) -> np.ndarray:
+    return np.linspace(-view.fine_um(DEPTH_UM), view.fine_um(ABOVE_UM), 6)
 
 
 def _profile(t: np.ndarray, tapered: tuple[bool, bool]) -> np.ndarray:

@@ -27,7 +27,7 @@ def inclusion_meshes(
     Bodies are added until the areas of their cuts, counted inside the frame and the layer, reach
     the drawn percentage of the layer's area, or of the area of the bodies that they lie within;
     where two overlap, both count.
-    Raises RejectedSpecimen if that takes more bodies than MAX_BODIES.
+    Raises RejectedSpecimen if that, or the line, takes more bodies than MAX_BODIES.
     """
     meshes: list[Triangles] = []
     there = rng.uniform() < inclusion.probability
@@ -118,7 +118,12 @@ def _line(
             xs = np.concatenate(cut)[:, 0]
             left, right = xs.min(), xs.max()
             covered |= (bins > left) & (bins < right)
-    return meshes, {"present": bool(meshes), "depth_fraction": depth, "half_width_um": half_width}
+    else:
+        raise RejectedSpecimen(
+            f"{inclusion.name}: {len(meshes)} bodies cover {covered.mean():.2g} of their line, {coverage:.2g} is asked "
+            "for; ask for larger ones or less coverage"
+        )
+    return meshes, {"present": bool(meshes), "depth_fraction": depth, "half_width_um": half_width, "coverage": coverage}
 
 
 def _depth(inclusion: Inclusion, rng: np.random.Generator) -> float:

@@ -1,6 +1,7 @@
 """Deposits of particles: populations cast, placed and sunk into a substrate."""
 
 import inspect
+from dataclasses import replace
 
 import numpy as np
 
@@ -36,6 +37,7 @@ def make_deposit(recipe: ParticlesRecipe, rng: np.random.Generator) -> Deposit:
         kinds = list(population.placement)
         kind = kinds[_pick(list(population.placement.values()), rng)]
         placed = place(kind, casts, particles, view, population, rng)
+        lots[-1] = replace(lots[-1], asked=len(casts), laid=len(placed))
         particles += _finish(recipe, population, len(lots) - 1, placed, alike, rng)
     particles = [p for p in particles if not _falls_through(p, ground.hole, view)]
     wanted = [p for p in particles if not lots[p.lot].background]

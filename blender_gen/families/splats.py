@@ -10,6 +10,7 @@ from blender_gen.fields import gaussian_field
 from blender_gen.recipe.coating import Seam, Splats
 from blender_gen.solids import Triangles, to_mesh
 
+# at pixels of usual size, see View.fine_um
 DEPTH_UM = 12.0  # how far a seam goes below the section plane
 ABOVE_UM = 0.5
 MAX_CELLS = 20_000
@@ -70,10 +71,11 @@ def _bodies(
         return []
     outline = CrossSection(rings, FillRule.NonZero).simplify(0.1 * region.view.pixel_size_um)
     lean = rng.normal(scale=0.4, size=2)
+    depth, above = region.view.fine_um(DEPTH_UM), region.view.fine_um(ABOVE_UM)
     meshes = []
     for part in outline.decompose():
-        vertices, triangles = to_mesh(Manifold.extrude(part, DEPTH_UM + ABOVE_UM))
-        z = vertices[:, 2] - DEPTH_UM
+        vertices, triangles = to_mesh(Manifold.extrude(part, depth + above))
+        z = vertices[:, 2] - depth
         meshes.append((np.column_stack([vertices[:, :2] + z[:, None] * lean, z]), triangles))
     return meshes
 

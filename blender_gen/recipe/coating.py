@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from blender_gen.distributions import Fraction, Number, between, positive
 from blender_gen.phases import VOID
-from blender_gen.recipe.common import SELDOM, Appearance, Frame, Name, Roughness, Solid
+from blender_gen.recipe.common import SELDOM, Appearance, Frame, Name, Roughness, Solid, refuse_large_specks
 from blender_gen.recipe.imaging import Imaging
 from semforge.settings import Settings
 
@@ -191,6 +191,7 @@ class CoatingRecipe(Settings):
         if len(self.phase_names) > 255:
             raise ValueError("more than 255 phases")
         self._centred_layer_fits()
+        refuse_large_specks(self.appearances, self.frame.pixel_size_um.support()[0])
         return self
 
     def _centred_layer_fits(self) -> None:

@@ -4,6 +4,7 @@ Lengths are in µm in the specimen, fractions and percentages refer to the secti
 are in degrees.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -12,6 +13,7 @@ from blender_gen.distributions import Fraction, Number, between, positive
 from blender_gen.phases import VOID, materials
 from semforge.settings import Settings
 
+LARGEST_SPECK_PX = 20.0
 SELDOM = 1e-3  # share of draws that do not count where it is asked whether a specimen can fit its frame
 
 
@@ -92,3 +94,14 @@ class Appearance(Settings):
     mottle: Mottle | None = None
     speckles: tuple[Speckle, ...] = ()
     platelets: Platelets | None = None
+
+
+def refuse_large_specks(appearances: Mapping[str, Appearance], least_pixel_um: float) -> None:
+    """Raise ValueError if specks of a phase are so large that they should be bodies."""
+    for name, appearance in appearances.items():
+        for speckle in appearance.speckles:
+            largest = speckle.size_um.quantile(1 - SELDOM)
+            if largest > LARGEST_SPECK_PX * least_pixel_um:
+                fits = LARGEST_SPECK_PX * least_pixel_um
+                raise ValueError(f"{name}: speckles.size_um can be {largest:.3g}, over {LARGEST_SPECK_PX:g} pixels; "
+                                 f"keep it below {fits:.3g} or make them inclusions")  # fmt: skip

@@ -10,12 +10,13 @@ from pydantic import Field, model_validator
 from blender_gen.distributions import Fraction, Number, between, positive
 from blender_gen.phases import VOID
 from blender_gen.recipe.coating import Inclusion
-from blender_gen.recipe.common import Appearance, Frame, Name, Solid
+from blender_gen.recipe.common import Appearance, Frame, Name, Solid, refuse_large_specks
 from blender_gen.recipe.imaging import Imaging
 from semforge.settings import Settings
 
 CLAY, SHADOW_PORE = "clay", "shadow_pore"
 DENSEST_SILT_PERCENT = 50.0  # grains put down at random, without overlap, jam near 55 % (discs of one size: 54.7 %)
+JAMMED_PERCENT = 55.0  # of the plane, by discs put down at random, the clay that keeps them apart included
 FULLEST_PERCENT = 90.0
 
 
@@ -45,6 +46,19 @@ class Silt(Settings):
     orientation_deg: Annotated[Number, between(-360, 360)] = Field(0.0, validate_default=True)  # long axis, to bedding
     spacing_um: Annotated[Number, between(0, 100)] = Field(0.0, validate_default=True)  # least clay between two grains
     minerals: tuple[Mineral, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _spacing_leaves_room(self) -> "Silt":
+        """Half the spacing around each grain belongs to it."""
+        least, spacing = self.area_percent.support()[0], self.spacing_um.support()[0]
+        median = self.ecd_um.quantile(0.5)
+        taken = least * (1 + spacing / median) ** 2
+        if taken > JAMMED_PERCENT:
+            fits = median * ((JAMMED_PERCENT / least) ** 0.5 - 1)
+            raise ValueError(f"silt: {least:g} % of grains {median:.3g} µm across that keep {spacing:g} µm apart take "
+                             f"{taken:.3g} % of the section, {JAMMED_PERCENT:g} % can be packed; keep spacing_um below "
+                             f"{fits:.2g} or lower area_percent")  # fmt: skip
+        return self
 
 
 class ShadowPores(Settings):
@@ -96,6 +110,7 @@ class MudrockRecipe(Settings):
         if most > FULLEST_PERCENT:
             raise ValueError(f"silt, organic matter and pores can fill {most:g} % of the section; "
                              f"at most {FULLEST_PERCENT:g} % leaves room for clay: lower area_percent")  # fmt: skip
+        refuse_large_specks(self.appearances, self.frame.pixel_size_um.support()[0])
         return self
 
     @property

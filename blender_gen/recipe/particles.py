@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, Valida
 
 from blender_gen.distributions import Distribution, Fraction, Number, between, positive
 from blender_gen.phases import VOID
-from blender_gen.recipe.common import SELDOM, Appearance, Name, Roughness, Solid
+from blender_gen.recipe.common import SELDOM, Appearance, Name, Roughness, Solid, refuse_large_specks
 from blender_gen.recipe.imaging import Imaging, Preparation, Probability
 from blender_gen.shapes import SHAPES
 from semforge.settings import Settings
@@ -30,6 +30,7 @@ DENSEST: dict[str, float] = {
     "lattice": 1.0,
     "dropped": 3.0,
 }
+FLAT: frozenset[Placement] = frozenset({"apart", "monolayer", "chained"})  # beside all that is there already
 MOST_PARTICLES = 3000
 MOST_OPTION = 1000.0  # largest number that an option of a shape can be
 _option_number: TypeAdapter[Distribution] = TypeAdapter(Annotated[Number, between(0, MOST_OPTION)])
@@ -248,9 +249,22 @@ class ParticlesRecipe(Settings):
                 if least > tightest:
                     raise ValueError(f"population {population.name!r}: the smallest number of the smallest particles "
                                      f"covers {least:.2g} of the frame, {tightest:g} can be packed")  # fmt: skip
+        self._those_on_the_ground_fit()
+        refuse_large_specks(self.appearances, self.frame.pixel_size_um.support()[0])
         if len(self.phase_materials) > 255:
             raise ValueError("more than 255 phases and materials")
         return self
+
+    def _those_on_the_ground_fit(self) -> None:
+        sure = [
+            p for p in self.populations
+            if p.coverage is not None and p.probability == 1 and p.one_of is None and FLAT.issuperset(p.placement)
+        ]  # fmt: skip
+        least = sum(p.coverage.support()[0] for p in sure if p.coverage is not None)
+        if least > DENSEST["apart"]:
+            raise ValueError(f"populations {', '.join(repr(p.name) for p in sure)}: they lie beside each other and "
+                             f"cover {least:.2g} of the frame or more together, {DENSEST['apart']:g} at most can be "
+                             "packed; lower a coverage or let one be dropped")  # fmt: skip
 
     @model_validator(mode="after")
     def _one_of_each_can_be_drawn(self) -> "ParticlesRecipe":

@@ -20,7 +20,7 @@ from blender_gen.specimen import Specimen, Stratum
 from blender_gen.truth.regions import parts, sizes, volume_over_area
 
 PROFILE_POINTS = 64  # at most, of a thickness profile
-PRESENT_UM = 0.05  # a layer thinner than this on average is not there
+PRESENT_UM = 0.05  # a layer thinner than this on average, or than a finer pixel, is not there
 STEPS = 400  # samples along a normal
 
 
@@ -96,7 +96,7 @@ def _layer(section: Section, stratum: Stratum) -> dict[str, Any]:
     step = section.specimen.x_um[1] - section.specimen.x_um[0]
     mean = float(profile.mean())
     return {
-        "present": mean > PRESENT_UM,
+        "present": mean > section.view.fine_um(PRESENT_UM),
         "mean_um": mean,
         "sd_um": float(profile.std()),
         "min_um": float(profile.min()),
@@ -158,4 +158,5 @@ def _pore_line(specimen: Specimen, line: dict[str, Any]) -> dict[str, Any]:
     profile = thickness_profile(specimen, stratum)
     profile = profile[np.isfinite(profile)]
     depth = float(line["depth_fraction"] * profile.mean()) if profile.size else None
-    return {"host": line["host"], "present": True, "depth_um": depth, "half_width_um": line["half_width_um"]}
+    drawn = {key: line[key] for key in ("half_width_um", "coverage")}
+    return {"host": line["host"], "present": True, "depth_um": depth, **drawn}

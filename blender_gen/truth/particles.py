@@ -29,7 +29,7 @@ def deposit_truth(deposit: Deposit, passes: Passes) -> dict[str, Any]:
         "family": "particles",
         "substrate": deposit.phase_names[0],
         "particles": records,
-        "populations": {name: _population(own, frame_um2) for name, own in members.items()},
+        "populations": {name: _population(own, frame_um2) | _laid(deposit, name) for name, own in members.items()},
     }
 
 
@@ -61,6 +61,12 @@ def _particle(deposit: Deposit, body: Particle, number: int, pixels: int, within
         "aspect": largest / smallest,
         "height_um": body.height_um,
     }
+
+
+def _laid(deposit: Deposit, name: str) -> dict[str, int]:
+    """How many particles the frame and its surroundings should hold, and how many found a place."""
+    lots = [lot for lot in deposit.lots if lot.name == name and not lot.background]
+    return {"asked": sum(lot.asked for lot in lots), "laid": sum(lot.laid for lot in lots)}
 
 
 def _population(records: list[dict[str, Any]], frame_um2: float) -> dict[str, Any]:

@@ -7,18 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from manifold3d import CrossSection, OpType
+from particle_recipes import IMAGING
 from test_recipe import RECIPES, SLURRY
 
+from blender_gen.families import inclusions
 from blender_gen.families.coating import make_coating
 from blender_gen.families.inclusions import body_mesh
 from blender_gen.fields import SHAPES, gaussian_field
 from blender_gen.recipe import load_recipe
-from blender_gen.recipe.coating import Inclusion
+from blender_gen.recipe.coating import CoatingRecipe, Inclusion
 from blender_gen.section import cut
 from blender_gen.seeding import Stage, generator
 from blender_gen.slicing import area_um2
 from blender_gen.solids import angular, blob, ellipsoid, icosphere, random_rotation, sheet, to_manifold
 from blender_gen.specimen import View
+from blender_gen.truth.coating import coating_truth
 from semforge.errors import RejectedSpecimen
 
 
@@ -136,6 +139,49 @@ def test_what_cannot_be_filled_is_rejected_with_its_reason():
                "layers.1.inclusions.0.area_percent=0"]  # fmt: skip
     with pytest.raises(RejectedSpecimen, match=r"pore: .* bodies fill"):
         make_coating(load_recipe(SLURRY, changes), generator(0, 0, Stage.SPECIMEN))
+
+
+def test_a_line_that_cannot_be_covered_is_rejected_with_its_reason(monkeypatch):
+    monkeypatch.setattr(inclusions, "MAX_BODIES", 50)
+    changes = ["layers.1.inclusions.1.ecd_um=0.3", "layers.1.inclusions.1.area_percent=0",
+               "layers.1.inclusions.0.area_percent=0", "layers.1.inclusions.1.line.probability=1"]  # fmt: skip
+    with pytest.raises(RejectedSpecimen, match=r"pore: .* of their line"):
+        make_coating(load_recipe(SLURRY, changes), generator(0, 0, Stage.SPECIMEN))
+
+
+def test_cracks_without_end_are_rejected():
+    changes = ["layers.1.cracks.0.per_mm=5000", "layers.1.cracks.0.probability=1", "frame.pixel_size_um=4",
+               "layers.1.inclusions=[]"]  # fmt: skip
+    with pytest.raises(RejectedSpecimen, match="cracks in the frame, more than 5000; lower per_mm"):
+        make_coating(load_recipe(SLURRY, changes), generator(0, 0, Stage.SPECIMEN))
+
+
+def test_a_coating_of_finer_pixels_is_the_same_scaled():
+    """Layers of nanometres are there in the truth, and neither margins nor cracks dwarf them."""
+
+    def built(scale):
+        values = {
+            "family": "coating", "name": "thin", "imaging": IMAGING,
+            "frame": {"width_px": 128, "height_px": 128, "pixel_size_um": 0.05 * scale, "centre_on": "film",
+                      "centre_at": 0.5},
+            "layers": [
+                {"name": "air", "material": "epoxy"},
+                {"name": "film", "material": "Al2O3", "thickness_um": 2 * scale,
+                 "surface": [{"rms_um": 0.1 * scale, "correlation_um": 1 * scale}],
+                 "cracks": [{"name": "crack", "per_mm": min(800 / scale, 5000), "opening_um": 0.1 * scale}]},
+                {"name": "Si", "material": "Si"},
+            ],
+        }  # fmt: skip
+        return make_coating(CoatingRecipe.model_validate(values), np.random.default_rng(4))
+
+    coarse, fine = built(1), built(0.16)
+    np.testing.assert_allclose(fine.x_um, 0.16 * coarse.x_um)
+    assert len(fine.bodies) == len(coarse.bodies) > 2
+    for one, other in zip(fine.bodies, coarse.bodies, strict=True):
+        np.testing.assert_allclose(one.mesh[0], 0.16 * other.mesh[0], atol=1e-6)
+    for one, other in zip(fine.strata, coarse.strata, strict=True):
+        np.testing.assert_allclose(one.outer_um, 0.16 * other.outer_um, atol=1e-9)
+    assert coating_truth(cut(built(0.02)))["layers"]["film"]["present"]  # 40 nm
 
 
 def test_a_field_is_the_same_on_a_grid_and_at_scattered_points():

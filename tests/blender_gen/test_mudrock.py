@@ -55,6 +55,8 @@ def test_truth_adds_up():
     [
         ("silt.area_percent=70", "at most 50"),
         ("silt.ecd_um={lognormal: {median: 3, sigma_g: 1.5}}", "at least 2"),
+        ("silt={area_percent: 40, ecd_um: 4, spacing_um: 50, minerals: [{name: q, material: quartz}]}", "below 0.69"),
+        ("matrix.speckles=[{size_um: 3, area_percent: 1, contrast: 0.5}]", "below 1.2 or make them inclusions"),
         ("pores.0.area_percent=85", "leaves room for clay"),
         ("pores.0.material=quartz", "expected void"),
         ("pores.1.within=coal", "organic matter: organic"),
@@ -70,6 +72,7 @@ def test_what_cannot_be_is_refused(change: str, said: str):
 def test_silt_without_room_is_rejected_with_its_reason():
     from semforge.errors import RejectedSpecimen
 
-    recipe = load_recipe(RECIPE, [*BARE, "silt.area_percent=50", "silt.spacing_um=5", "silt.ecd_um=3"])
+    recipe = load_recipe(RECIPE, [*BARE, "silt.area_percent=50", "silt.ecd_um=3",
+                                  "silt.spacing_um={choice: {values: [0, 5], weights: [0, 1]}}"])  # fmt: skip
     with pytest.raises(RejectedSpecimen, match="no room"):
         make_mudrock(recipe, generator(0, 0, Stage.SPECIMEN))

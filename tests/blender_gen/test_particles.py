@@ -255,6 +255,24 @@ def test_a_specimen_without_particles_is_rejected():
         make_deposit(recipe(number=0), np.random.default_rng(0))
 
 
+def test_long_ones_that_do_not_fit_apart_are_rejected_and_say_what_would():
+    """The circles that hold rods of aspect 10 jam at about a tenth of the coverage that discs reach."""
+    rods = {"shapes": [{"shape": "rod", "aspect": 10}], "coverage": 0.3, "placement": "apart"}
+    for placement in ("apart", "chained"):
+        words = rf"grain: \d+ of \d+ particles find a place {placement}, covering 0.[01]"
+        with pytest.raises(RejectedSpecimen, match=words):
+            make_deposit(recipe(**rods | {"placement": placement}), np.random.default_rng(0))
+    with pytest.raises(RejectedSpecimen, match="no particle"):  # of debris any number will do, but it is none
+        make_deposit(recipe(**rods, background=True), np.random.default_rng(0))
+
+
+def test_a_deposit_knows_how_many_were_asked_for():
+    (lot,) = make_deposit(recipe(coverage=0.2), np.random.default_rng(1)).lots
+    assert lot.asked == lot.laid > 20
+    (lot,) = make_deposit(recipe(coverage=0.9, placement="lattice", disorder=1), np.random.default_rng(1)).lots
+    assert 0 < lot.laid < lot.asked
+
+
 def test_few_particles_are_brought_into_the_frame():
     for k in range(20):
         built = make_deposit(recipe(number=1), np.random.default_rng(k))

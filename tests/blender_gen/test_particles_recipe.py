@@ -134,3 +134,12 @@ def test_a_wafer_has_no_holes():
     wrong["substrate"]["holes"] = {"diameter_um": 1, "coverage": 0.1}
     with pytest.raises(InputError, match="a wafer has no holes"):
         parse_recipe(yaml.safe_dump(wrong), "mine.yaml")
+
+
+def test_populations_that_lie_beside_each_other_must_fit_together():
+    one = values(coverage=0.4, placement="apart")
+    both = {**one, "populations": [*one["populations"], {**one["populations"][0], "name": "other"}]}
+    with pytest.raises(InputError, match=r"'grain', 'other': they lie beside each other and cover 0.8"):
+        parse_recipe(yaml.safe_dump(both), "mine.yaml")
+    both["populations"][1]["placement"] = "dropped"
+    parse_recipe(yaml.safe_dump(both), "mine.yaml")

@@ -3,7 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.spatial import ConvexHull
 
 from blender_gen import pipeline
 from blender_gen.families import FAMILIES
@@ -49,6 +51,25 @@ def test_a_rejected_draw_is_replaced_and_said_so(small, reject):
 def test_draws_without_end_are_given_up(small, reject):
     reject(pipeline.MAX_ATTEMPTS)
     with pytest.raises(RejectedSpecimen, match="sample 0: 10 draws were rejected, the last one because too dull"):
+        pipeline.make_sample(small, 0, seed=3)
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError, KeyError])
+def test_a_programming_error_is_no_rejection(small, monkeypatch, error):
+    def build(recipe, rng):
+        raise error("mistake")
+
+    monkeypatch.setitem(FAMILIES, "coating", replace(FAMILIES["coating"], build=build))
+    with pytest.raises(error, match="mistake"):
+        pipeline.make_sample(small, 0, seed=3)
+
+
+def test_points_without_a_hull_are_a_rejection(small, monkeypatch):
+    def build(recipe, rng):
+        ConvexHull(np.zeros((5, 2)))
+
+    monkeypatch.setitem(FAMILIES, "coating", replace(FAMILIES["coating"], build=build))
+    with pytest.raises(RejectedSpecimen, match="no hull"):
         pipeline.make_sample(small, 0, seed=3)
 
 

@@ -118,7 +118,7 @@ def test_overlapping_pores_count_their_common_area_once():
 
 
 def test_pore_line_depth_is_a_share_of_the_thickness():
-    line = {"pore": {"host": "coating", "present": True, "depth_fraction": 0.4, "half_width_um": 1.5}}
+    line = {"pore": {"host": "coating", "present": True, "depth_fraction": 0.4, "half_width_um": 1.5, "coverage": 0.6}}
     truth = coating_truth(cut(slab(20.0, line=line)))
     assert truth["pore_lines"]["pore"]["depth_um"] == pytest.approx(8.0, abs=1e-3)
 

@@ -5,6 +5,7 @@ import pytest
 
 from blender_gen.slicing import area_um2, rings, volume_um3
 from blender_gen.solids import blob, ellipsoid, icosphere, sheet, to_manifold
+from semforge.errors import RejectedSpecimen
 
 BOX = sheet(np.array([0.0, 2.0]), np.array([-1.0, 3.0]), np.zeros((2, 2)), np.full((2, 2), 5.0))
 
@@ -56,7 +57,7 @@ def test_polygons_are_those_of_manifold():
 
 def test_an_open_mesh_is_refused():
     vertices, triangles = icosphere(1)
-    with pytest.raises(ValueError, match="no solid"):
+    with pytest.raises(RejectedSpecimen, match="no solid"):
         rings((vertices, triangles[vertices[triangles, 2].max(axis=1).argsort()][:-30]), 0.1)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import blender_gen.texture as texture_module
 from blender_gen.recipe.common import Appearance
 from blender_gen.specimen import View
 from blender_gen.texture import texture
@@ -26,6 +27,13 @@ def test_specks_cover_their_area():
                for seed in range(12)]  # fmt: skip
     standard_error = np.std(covered, ddof=1) / np.sqrt(len(covered))
     assert np.mean(covered) == pytest.approx(1 - np.exp(-0.1), abs=4 * standard_error + 0.004)
+
+
+def test_specks_do_not_depend_on_how_many_are_drawn_at_once(monkeypatch):
+    look = {"speckles": [{"size_um": 0.6, "area_percent": 20, "contrast": -0.5, "aspect": 4}]}
+    at_once = factor(**look)
+    monkeypatch.setattr(texture_module, "MAX_WINDOWS", 1e4)
+    np.testing.assert_array_equal(factor(**look), at_once)
 
 
 def test_dark_specks_darken_and_bright_ones_brighten():
