@@ -2,17 +2,19 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from particle_recipes import recipe, values
 
+from blender_gen.families.particles import make_deposit
 from blender_gen.recipe import load_recipe, parse_recipe, recipe_text
 from blender_gen.recipe.particles import shape_options
 from blender_gen.shapes import SHAPES
 from semforge.errors import InputError
 
 RECIPES = Path(__file__).parents[2] / "configs" / "recipes"
-SHIPPED = ("nanoparticles_sem", "nanoparticles_tem", "urban_dust", "mineral_dust", "microplastics")
+SHIPPED = ("nanoparticles_sem", "nanoparticles_tem", "urban_dust", "mineral_dust", "microplastics", "filter_dust")
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -143,3 +145,10 @@ def test_populations_that_lie_beside_each_other_must_fit_together():
         parse_recipe(yaml.safe_dump(both), "mine.yaml")
     both["populations"][1]["placement"] = "dropped"
     parse_recipe(yaml.safe_dump(both), "mine.yaml")
+
+
+def test_on_a_filter_particles_smaller_than_its_pores_fall_through():
+    change = ["substrate.holes.diameter_um=2", "substrate.holes.coverage=0.5", "populations.0.number=80"]
+    loaded = load_recipe(RECIPES / "filter_dust.yaml", change)
+    built = make_deposit(loaded, np.random.default_rng(0))
+    assert sum(lot.laid for lot in built.lots) > len(built.particles) > 0
