@@ -4,6 +4,7 @@ A sum of N cosines with wave vectors from a Gaussian of standard deviation sqrt(
 correlation exp(-(r/L)^2), which falls to 1/e at r = L, and tends to a Gaussian field as N grows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,22 +25,28 @@ class Field:
 
         Exact on grids; at scattered points to about 1e-4 as far as a thousand correlation lengths from the origin.
         """
-        shape = np.broadcast_shapes(*(c.shape for c in coordinates))
+        shape = coordinates[0].shape
+        if any(c.shape != shape for c in coordinates):
+            shape = np.broadcast_shapes(*(c.shape for c in coordinates))
+        elif len(shape) == 1:
+            return self._at_points(coordinates) * np.sqrt(2 / len(self.phases))
         if len(coordinates) == 2 and np.prod(shape) > 2 * sum(c.size for c in coordinates):
             total = self._on_grid(*coordinates)
         else:
             total = self._at_points([np.broadcast_to(c, shape).ravel() for c in coordinates]).reshape(shape)
         return total * np.sqrt(2 / len(self.phases))
 
-    def _at_points(self, coordinates: list[np.ndarray]) -> np.ndarray:
+    def _at_points(self, coordinates: Sequence[np.ndarray]) -> np.ndarray:
         """The sum at scattered points (n,), in single precision: its cosine is fifteen times faster."""
         total = np.empty(len(coordinates[0]))
         waves, phases = self.wave_vectors.astype(np.float32), self.phases.astype(np.float32)
         for start in range(0, len(total), BLOCK):
             block = slice(start, start + BLOCK)
-            angles = np.repeat(phases[:, None], len(total[block]), axis=1)
-            for k, c in enumerate(coordinates):
-                angles += waves[:, k, None] * c[block].astype(np.float32)
+            turns = [waves[:, k, None] * c[block].astype(np.float32) for k, c in enumerate(coordinates)]
+            angles = turns[0]
+            angles += phases[:, None]
+            for turn in turns[1:]:
+                angles += turn
             total[block] = np.cos(angles, out=angles).sum(axis=0)
         return total
 

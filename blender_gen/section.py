@@ -7,8 +7,8 @@ import numpy as np
 from manifold3d import CrossSection, FillRule
 
 from blender_gen.columns import ranges
-from blender_gen.slicing import Polygons, rings
-from blender_gen.specimen import Body, Specimen, View
+from blender_gen.slicing import Polygons
+from blender_gen.specimen import Specimen, View
 from semforge.errors import RejectedSpecimen
 
 ROUNDED = 2e-3  # share of the pixels along boundaries that rounding may move across; seen: up to 4e-4
@@ -44,10 +44,10 @@ def cut(specimen: Specimen) -> Section:
     frame = CrossSection([specimen.view.corners])
     strips = {s.phase: CrossSection([_strip(specimen.x_um, s.outer_um[-1], s.inner_um[-1])]) for s in specimen.strata}
     outlines = []
-    for instance, body in enumerate(specimen.bodies, start=1):
-        polygons = _cut_body(body, specimen, strips)
+    for number in _near_the_frame(specimen):
+        polygons = _cut_body(number, specimen, strips)
         if polygons:
-            outlines.append(Outline(body.phase, instance, polygons))
+            outlines.append(Outline(specimen.bodies[number].phase, number + 1, polygons))
     visible, covered = _visible(outlines, frame)
     layers = {phase: strip ^ frame for phase, strip in strips.items()}
     visible.update({phase: layer - covered for phase, layer in layers.items()})
@@ -97,12 +97,16 @@ def _boundary_px(section: Section) -> float:
     return float(length_um / section.view.pixel_size_um)
 
 
-def _cut_body(body: Body, specimen: Specimen, strips: dict[int, CrossSection]) -> Polygons:
-    low, high = body.mesh[0].min(axis=0), body.mesh[0].max(axis=0)
+def _near_the_frame(specimen: Specimen) -> list[int]:
+    """Positions of the bodies that the frame's bounding box meets."""
+    extents = specimen.extents_um[..., :2]
     centre, reach = np.array(specimen.view.centre_um), np.array(specimen.view.reach_um)
-    if np.any(low[:2] > centre + reach) or np.any(high[:2] < centre - reach):
-        return ()
-    polygons = rings(body.mesh)
+    apart = (extents[:, 0] > centre + reach) | (extents[:, 1] < centre - reach)
+    return np.flatnonzero(~apart.any(axis=1)).tolist()
+
+
+def _cut_body(number: int, specimen: Specimen, strips: dict[int, CrossSection]) -> Polygons:
+    body, polygons, (low, high) = specimen.bodies[number], specimen.cuts[number], specimen.extents_um[number]
     if not polygons or not body.clipped or _inside(low, high, body.host, specimen):
         return polygons
     return tuple((CrossSection(list(polygons)) ^ strips[body.host]).to_polygons())

@@ -1,11 +1,17 @@
 """The cut of a closed mesh by a plane, and its volume: exact, without set operations."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from blender_gen.solids import Triangles
+from blender_gen.solids import Triangles, merged
 from semforge.errors import RejectedSpecimen
 
 Polygons = tuple[np.ndarray, ...]  # each (n, 2) in µm; outer rings anticlockwise, holes clockwise
+
+# corners from and to which a triangle's edge rises or falls through the plane; by which corners lie above it, as bits
+RISING = np.array([[0, 2, 0, 2, 1, 1, 0, 0], [0, 0, 1, 0, 2, 2, 1, 0]])
+FALLING = np.array([[0, 0, 1, 1, 2, 0, 2, 0], [0, 1, 2, 2, 0, 1, 0, 0]])
 
 
 def rings(mesh: Triangles, z_um: float = 0.0) -> Polygons:
@@ -17,33 +23,26 @@ def rings(mesh: Triangles, z_um: float = 0.0) -> Polygons:
 
     Raises RejectedSpecimen if the mesh is not closed where it crosses the plane.
     """
-    vertices, triangles = mesh
-    above = vertices[:, 2] >= z_um
-    first, second, third = (above[triangles[:, k]] for k in range(3))
-    crossing = (first != second) | (second != third)
-    start = triangles[crossing].astype(np.int64)
-    if not len(start):
-        return ()
-    end = start[:, [1, 2, 0]]
-    state, state_end = above[start], above[end]
-    each = np.arange(len(start))
-    rise, fall = np.argmax(~state & state_end, axis=1), np.argmax(state & ~state_end, axis=1)
-    low, high = start[each, rise], end[each, rise]
-    rising, falling = low * len(vertices) + high, end[each, fall] * len(vertices) + start[each, fall]
-    by_rising, by_falling = np.argsort(rising, kind="stable"), np.argsort(falling, kind="stable")
-    if not np.array_equal(rising[by_rising], falling[by_falling]):
-        raise RejectedSpecimen("mesh is no solid: it is not closed in the section plane")
-    following = np.empty(len(start), dtype=np.int64)
-    following[by_falling] = by_rising
-    share = (z_um - vertices[low, 2]) / (vertices[high, 2] - vertices[low, 2])
-    points = vertices[low, :2] + share[:, None] * (vertices[high, :2] - vertices[low, :2])
-    return tuple(ring for cycle in _cycles(following.tolist()) if len(ring := _distinct(points[cycle[::-1]])) > 2)
+    return tuple(ring for _, ring in _traced(mesh, z_um))
+
+
+def rings_of_each(meshes: Sequence[Triangles], z_um: float = 0.0) -> list[Polygons]:
+    """As `rings`, of many meshes at once."""
+    found: list[list[np.ndarray]] = [[] for _ in meshes]
+    if meshes:
+        traced = _traced(merged(meshes), z_um)
+        ends = np.cumsum([len(triangles) for _, triangles in meshes])
+        owners = np.searchsorted(ends, [triangle for triangle, _ in traced], side="right")
+        for owner, (_, ring) in zip(owners.tolist(), traced, strict=True):
+            found[owner].append(ring)
+    return [tuple(own) for own in found]
 
 
 def volume_um3(mesh: Triangles) -> float:
     """Volume inside a closed mesh, in µm³."""
     vertices, triangles = mesh
-    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = np.moveaxis(vertices[triangles], (1, 2), (0, 1))
+    corners = np.take(np.ascontiguousarray(vertices.T), np.ascontiguousarray(triangles.T), axis=1)
+    (ax, bx, cx), (ay, by, cy), (az, bz, cz) = corners
     return float(np.sum(ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)) / 6)
 
 
@@ -54,6 +53,31 @@ def area_um2(polygons: Polygons) -> float:
         x, y = (polygon - polygon[0]).T
         total += 0.5 * float(np.sum(x[:-1] * y[1:] - y[:-1] * x[1:]))  # the last edge ends in the origin
     return total
+
+
+def _traced(mesh: Triangles, z_um: float) -> list[tuple[int, np.ndarray]]:
+    """The rings of a mesh, each with the first triangle that it passes."""
+    vertices, triangles = mesh
+    above = (vertices[:, 2] >= z_um).view(np.uint8)
+    first, second, third = above[triangles.T]
+    code = first | second << 1 | third << 2
+    crossing = np.flatnonzero((code != 0) & (code != 7))
+    if not len(crossing):
+        return []
+    corner = triangles[crossing].astype(np.int64).ravel()
+    code, each = code[crossing], np.arange(0, corner.size, 3)
+    (low, high), (start, end) = ((corner[each + table[code]] for table in edge) for edge in (RISING, FALLING))
+    rising, falling = low * len(vertices) + high, end * len(vertices) + start
+    by_rising, by_falling = rising.argsort(kind="stable"), falling.argsort(kind="stable")
+    if not np.array_equal(rising[by_rising], falling[by_falling]):
+        raise RejectedSpecimen("mesh is no solid: it is not closed in the section plane")
+    following = np.empty(len(crossing), dtype=np.int64)
+    following[by_falling] = by_rising
+    lower, upper = vertices[low], vertices[high]
+    share = (z_um - lower[:, 2]) / (upper[:, 2] - lower[:, 2])
+    points = lower[:, :2] + share[:, None] * (upper[:, :2] - lower[:, :2])
+    traced = ((int(crossing[cycle[0]]), _distinct(points[cycle[::-1]])) for cycle in _cycles(following.tolist()))
+    return [(triangle, ring) for triangle, ring in traced if len(ring) > 2]
 
 
 def _cycles(following: list[int]) -> list[list[int]]:

@@ -36,12 +36,6 @@ def icosphere(subdivisions: int) -> Triangles:
     return vertices / np.linalg.norm(vertices, axis=1, keepdims=True), triangles
 
 
-def ellipsoid(semi_axes: np.ndarray, rotation: np.ndarray, subdivisions: int = 3) -> Triangles:
-    """Ellipsoid at the origin; `semi_axes` (3,) in µm, `rotation` (3, 3)."""
-    vertices, triangles = icosphere(subdivisions)
-    return (vertices * semi_axes) @ rotation.T, triangles
-
-
 def blob(
     rng: np.random.Generator,
     semi_axes: np.ndarray,
@@ -106,7 +100,7 @@ def merged(meshes: Sequence[Triangles]) -> Triangles:
     return np.concatenate([vertices for vertices, _ in meshes]), triangles.astype(np.uint32)
 
 
-def random_rotation(
+def rotation_in_section(
     rng: np.random.Generator, in_plane_deg: float, out_of_plane_sd_deg: float = 20.0, spin_sd_deg: float | None = None
 ) -> np.ndarray:
     """Rotation (3, 3) that turns the x axis to `in_plane_deg` in the section plane, then a little out of it.

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from blender_gen.slicing import Polygons, rings_of_each
 from blender_gen.solids import Triangles
 
 FINE_PX_UM = 0.05  # the edge of a pixel below which fixed lengths shrink with it
@@ -113,3 +114,17 @@ class Specimen:
     hosts: dict[int, int] = field(default_factory=dict)  # layer of each inclusion and crack phase, drawn or not
     cracks: frozenset[int] = frozenset()  # phases that are cracks
     facts: dict[str, Any] = field(default_factory=dict)  # what was drawn and cannot be read off the geometry
+
+    @cached_property
+    def cuts(self) -> list[Polygons]:
+        """Where the section plane cuts each body, whole. Raises RejectedSpecimen if a body is not closed there."""
+        return rings_of_each([body.mesh for body in self.bodies])
+
+    @cached_property
+    def extents_um(self) -> np.ndarray:
+        """(n, 2, 3): the lowest and the highest coordinates of each body."""
+        if not self.bodies:
+            return np.empty((0, 2, 3))
+        vertices = np.concatenate([body.mesh[0] for body in self.bodies])
+        starts = np.cumsum([0] + [len(body.mesh[0]) for body in self.bodies[:-1]])
+        return np.stack([limit.reduceat(vertices, starts) for limit in (np.minimum, np.maximum)], axis=1)

@@ -10,7 +10,7 @@ from blender_gen.families.region import Region
 from blender_gen.fields import gaussian_field
 from blender_gen.recipe.coating import Inclusion, PoreLine
 from blender_gen.slicing import Polygons, rings, volume_um3
-from blender_gen.solids import Triangles, angular, blob, random_rotation
+from blender_gen.solids import Triangles, angular, blob, rotation_in_section
 from blender_gen.specimen import View
 from semforge.errors import RejectedSpecimen
 
@@ -154,8 +154,8 @@ def _rotation(inclusion: Inclusion, rng: np.random.Generator) -> np.ndarray:
     """A plate keeps its short axis near the section plane, other bodies may be turned about their long axis."""
     in_plane = inclusion.orientation_deg.draw(rng)
     if inclusion.shape != "lamella":
-        return random_rotation(rng, in_plane)
-    return random_rotation(rng, in_plane, spin_sd_deg=LAMELLA_SPIN_DEG)
+        return rotation_in_section(rng, in_plane)
+    return rotation_in_section(rng, in_plane, spin_sd_deg=LAMELLA_SPIN_DEG)
 
 
 def _bent(vertices: np.ndarray, curvature: float) -> np.ndarray:

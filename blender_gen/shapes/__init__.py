@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from blender_gen.shapes.compounds import agglomerate, crusted_sausage, satellites, sausage
+from blender_gen.shapes.compounds import agglomerate, satellites, sausage
 from blender_gen.shapes.convex import cube, ellipsoid, octahedron, plate, rod, sphere
 from blender_gen.shapes.fibres import fibre, strand
 from blender_gen.shapes.foam import foam
@@ -91,15 +91,6 @@ def particle(name: str, rng: np.random.Generator, ecd_um: float, pose: Pose = "r
     return grounded(sized(posed(name, SHAPES[name].build(rng, **options), rng, pose), ecd_um))
 
 
-def crusted_particle(
-    rng: np.random.Generator, ecd_um: float, pose: Pose = "resting", **options: Any
-) -> tuple[Triangles, Triangles]:
-    """A sausage as `particle` makes it, in two meshes: the rubber and the mineral grains in its surface."""
-    body, crust = crusted_sausage(rng, **options)
-    vertices, _ = grounded(sized(posed("sausage", merged([body, crust]), rng, pose), ecd_um))
-    return (vertices[: len(body[0])], body[1]), (vertices[len(body[0]) :], crust[1])
-
-
 def posed(name: str, mesh: Triangles, rng: np.random.Generator, pose: Pose) -> Triangles:
     """A mesh of a shape turned into a pose."""
     if pose == "built" or name == "sphere":
@@ -114,7 +105,6 @@ __all__ = [
     "SHAPES",
     "Pose",
     "Shape",
-    "crusted_particle",
     "ecd_um",
     "merged",
     "particle",

@@ -6,7 +6,7 @@ import numpy as np
 from manifold3d import CrossSection
 
 from blender_gen.section import Section
-from blender_gen.slicing import area_um2, rings, volume_um3
+from blender_gen.slicing import area_um2, volume_um3
 from blender_gen.specimen import View
 
 
@@ -29,9 +29,11 @@ def volume_over_area(section: Section, phase: int) -> float:
     A body is cut with a chance proportional to its extent h across the section plane, so its volume V
     counts as V/h, the mean area of its cuts.
     """
-    meshes = [body.mesh for body in section.specimen.bodies if body.phase == phase]
-    areas = sum(area_um2(rings(mesh)) for mesh in meshes)
-    mean_areas = sum(volume_um3(mesh) / float(np.ptp(mesh[0][:, 2])) for mesh in meshes)
+    specimen = section.specimen
+    own = [number for number, body in enumerate(specimen.bodies) if body.phase == phase]
+    across = (specimen.extents_um[:, 1, 2] - specimen.extents_um[:, 0, 2]).tolist()
+    areas = sum(area_um2(specimen.cuts[number]) for number in own)
+    mean_areas = sum(volume_um3(specimen.bodies[number].mesh) / across[number] for number in own)
     return mean_areas / areas if areas > 0 else 1.0
 
 

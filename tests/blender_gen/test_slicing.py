@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from blender_gen.slicing import area_um2, rings, volume_um3
-from blender_gen.solids import blob, ellipsoid, icosphere, sheet, to_manifold
+from blender_gen.solids import blob, icosphere, sheet, to_manifold
 from semforge.errors import RejectedSpecimen
 
 BOX = sheet(np.array([0.0, 2.0]), np.array([-1.0, 3.0]), np.zeros((2, 2)), np.full((2, 2), 5.0))
@@ -62,5 +62,6 @@ def test_an_open_mesh_is_refused():
 
 
 def test_volume_of_an_ellipsoid():
-    mesh = ellipsoid(np.array([3.0, 2.0, 1.0]), np.eye(3), subdivisions=5)
+    unit, triangles = icosphere(5)
+    mesh = unit * [3.0, 2.0, 1.0], triangles
     assert volume_um3(mesh) == pytest.approx(4 / 3 * np.pi * 6, rel=2e-3)
