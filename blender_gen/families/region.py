@@ -35,6 +35,9 @@ class Region:
         """Area of a cut that lies in the layer and in the frame."""
         points = np.concatenate(polygons)
         low, high = points.min(axis=0), points.max(axis=0)
+        centre, reach = np.array(self.view.centre_um), np.array(self.view.reach_um)
+        if np.any(low > centre + reach) or np.any(high < centre - reach):
+            return 0.0
         if self.view.contains(np.array([low, high, (low[0], high[1]), (high[0], low[1])])).all():
             first, last = np.searchsorted(self.x_um, [low[0], high[0]])
             over = slice(max(first - 1, 0), last + 1)

@@ -47,10 +47,12 @@ def _boundaries(region: Region, size: np.ndarray, warp: float, rng: np.random.Ge
         a, b = cells.vertices[first] * size, cells.vertices[last] * size
         if np.any(np.maximum(a, b) < low) or np.any(np.minimum(a, b) > high):
             continue
-        points = np.linspace(a, b, max(int(np.linalg.norm(b - a) / step), 3))
-        shift = np.stack([field(points[:, 0], points[:, 1]) for field in fields], axis=1)
-        chains.append(points + warp * 0.35 * size.min() * shift)
-    return chains
+        chains.append(np.linspace(a, b, max(int(np.linalg.norm(b - a) / step), 3)))
+    if not chains:
+        return []
+    points = np.concatenate(chains)
+    shift = np.stack([field(points[:, 0], points[:, 1]) for field in fields], axis=1)
+    return _split(points + warp * 0.35 * size.min() * shift, chains)
 
 
 def _bodies(
@@ -61,12 +63,13 @@ def _bodies(
     share, thickness = seam.coverage.draw(rng), seam.thickness_um.draw(rng)
     swelling = gaussian_field(rng, float(0.25 * size.mean()))
     absence = gaussian_field(rng, float(1.5 * size.mean()))
+    swellings = _split(swelling(*np.concatenate(chains).T), chains) if chains else []
     rings: list[np.ndarray] = []
-    for chain in chains:
+    for chain, swell in zip(chains, swellings, strict=True):
         middle = chain[len(chain) // 2]
         if (absence(*middle[:, None])[0] + rng.normal()) / np.sqrt(2) > ndtri(share):
             continue
-        rings.append(_band(chain, thickness * np.exp(0.45 * swelling(*chain.T) + rng.normal(scale=0.25))))
+        rings.append(_band(chain, thickness * np.exp(0.45 * swell + rng.normal(scale=0.25))))
     if not rings:
         return []
     outline = CrossSection(rings, FillRule.NonZero).simplify(0.1 * region.view.pixel_size_um)
@@ -78,6 +81,11 @@ def _bodies(
         z = vertices[:, 2] - depth
         meshes.append((np.column_stack([vertices[:, :2] + z[:, None] * lean, z]), triangles))
     return meshes
+
+
+def _split(values: np.ndarray, chains: list[np.ndarray]) -> list[np.ndarray]:
+    """Values at the points of all chains, one after the other, chain by chain."""
+    return np.split(values, np.cumsum([len(chain) for chain in chains[:-1]]))
 
 
 def _band(chain: np.ndarray, thickness: np.ndarray) -> np.ndarray:
