@@ -138,7 +138,7 @@ def _curtains(open_void: np.ndarray, length_px: float, rng: np.random.Generator)
 def _scratches(shape: tuple[int, ...], count: int, depth: float, rng: np.random.Generator) -> np.ndarray:
     """Polishing scratches: straight, about as wide as a pixel or two, dark with a bright lip or the reverse."""
     total = np.zeros(shape)
-    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
     for _ in range(count):
         angle, width = rng.uniform(0, np.pi), rng.uniform(0.5, 1.2)
         through = rng.uniform(0, 1, size=2) * shape
