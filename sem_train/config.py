@@ -110,7 +110,6 @@ class AugmentSettings(Settings):
     levels: int = Field(0, ge=0, le=20)  # control points of a random monotone change of grey levels; at least 3
     invert: Share = 0  # probability that bright and dark change places
 
-
     @model_validator(mode="after")
     def _enough_points(self) -> "AugmentSettings":
         if self.levels in (1, 2):

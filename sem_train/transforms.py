@@ -76,9 +76,7 @@ def _spatial(settings: AugmentSettings) -> list[mt.Transform]:
     if settings.rotate_degrees or settings.zoom:
         angle, zoom, modes = np.deg2rad(settings.rotate_degrees), (settings.zoom,) * 2, ["bilinear", "nearest"]
         changes.append(
-            mt.RandAffined(
-                both, prob=1.0, rotate_range=angle, scale_range=zoom, mode=modes, padding_mode="reflection"
-            )
+            mt.RandAffined(both, prob=1.0, rotate_range=angle, scale_range=zoom, mode=modes, padding_mode="reflection")
         )
     return changes
 
