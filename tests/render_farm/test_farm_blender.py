@@ -15,7 +15,7 @@ from blender_gen.sample import SampleFile
 pytest.importorskip("bpy")
 
 RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "slurry_coating.yaml"
-SMALL = ("frame.width_px=64", "frame.height_px=64")
+SMALL = ("frame.width_px=64", "frame.height_px=64", "frame.pixel_size_um=1.5")
 
 
 def command(out: Path, *more: str) -> list[str]:
