@@ -37,7 +37,7 @@ SHORTER = {
     "sem-train predict": lambda c: c,
     "sem-train measure": lambda c: c,
     "sem-train evaluate": lambda c: c,
-    "sem-train gap": lambda c: f"{c} --crop-px 64 --crops 8",
+    "sem-train gap": lambda c: f"{c} --crop-px 64 --crops 32",
     "sem-train compare": lambda c: f"{c} {SMALL_COMPARE}",
 }
 
