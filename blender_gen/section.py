@@ -7,7 +7,7 @@ import numpy as np
 from manifold3d import CrossSection, FillRule
 
 from blender_gen.columns import ranges
-from blender_gen.slicing import Polygons
+from blender_gen.slicing import Polygons, lies_between, perimeter_um, strip
 from blender_gen.specimen import Specimen, View
 from semforge.errors import RejectedSpecimen
 
@@ -42,7 +42,7 @@ class Section:
 def cut(specimen: Specimen) -> Section:
     """Cut a specimen at z = 0."""
     frame = CrossSection([specimen.view.corners])
-    strips = {s.phase: CrossSection([_strip(specimen.x_um, s.outer_um[-1], s.inner_um[-1])]) for s in specimen.strata}
+    strips = {s.phase: CrossSection([strip(specimen.x_um, s.outer_um[-1], s.inner_um[-1])]) for s in specimen.strata}
     outlines = []
     for number in _near_the_frame(specimen):
         polygons = _cut_body(number, specimen, strips)
@@ -93,8 +93,7 @@ def phase_map(section: Section) -> np.ndarray:
 def _boundary_px(section: Section) -> float:
     """Length of all boundaries in pixels, each from both sides."""
     rings = [ring for region in section.visible.values() for ring in region.to_polygons()]
-    length_um = sum(np.linalg.norm(np.diff(r, axis=0, append=r[:1]), axis=1).sum() for r in rings)
-    return float(length_um / section.view.pixel_size_um)
+    return sum(map(perimeter_um, rings)) / section.view.pixel_size_um
 
 
 def _near_the_frame(specimen: Specimen) -> list[int]:
@@ -107,17 +106,12 @@ def _near_the_frame(specimen: Specimen) -> list[int]:
 
 def _cut_body(number: int, specimen: Specimen, strips: dict[int, CrossSection]) -> Polygons:
     body, polygons, (low, high) = specimen.bodies[number], specimen.cuts[number], specimen.extents_um[number]
-    if not polygons or not body.clipped or _inside(low, high, body.host, specimen):
+    if not polygons or not body.clipped:
+        return polygons
+    host = next(s for s in specimen.strata if s.phase == body.host)
+    if lies_between(low, high, specimen.x_um, host.outer_um[-1], host.inner_um[-1]):
         return polygons
     return tuple((CrossSection(list(polygons)) ^ strips[body.host]).to_polygons())
-
-
-def _inside(low: np.ndarray, high: np.ndarray, host: int, specimen: Specimen) -> bool:
-    stratum = next(s for s in specimen.strata if s.phase == host)
-    first, last = np.searchsorted(specimen.x_um, [low[0], high[0]])
-    over = slice(max(first - 1, 0), last + 1)
-    outer, inner = stratum.outer_um[-1][over], stratum.inner_um[-1][over]
-    return outer.size > 0 and bool(outer.min() > high[1] and inner.max() < low[1])
 
 
 def _visible(bodies: list[Outline], frame: CrossSection) -> tuple[dict[int, CrossSection], CrossSection]:
@@ -126,14 +120,9 @@ def _visible(bodies: list[Outline], frame: CrossSection) -> tuple[dict[int, Cros
     covered = CrossSection()
     for phase, group in groupby(reversed(bodies), key=lambda outline: outline.phase):
         polygons = list(chain.from_iterable(outline.polygons for outline in group))
-        region = (
-            CrossSection(polygons, FillRule.Positive) ^ frame
-        )  # a point is in as many bodies as rings wind about it
+        # a point is in as many bodies as rings wind about it
+        region = CrossSection(polygons, FillRule.Positive) ^ frame
         seen = region - covered
         visible[phase] = visible[phase] + seen if phase in visible else seen
         covered = covered + region
     return visible, covered
-
-
-def _strip(x: np.ndarray, outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.stack([x, inner], axis=1), np.stack([x, outer], axis=1)[::-1]])

@@ -55,6 +55,23 @@ def area_um2(polygons: Polygons) -> float:
     return total
 
 
+def perimeter_um(polygon: np.ndarray) -> float:
+    """Length of a closed polygon (n, 2), in µm."""
+    return float(np.linalg.norm(np.diff(polygon, axis=0, append=polygon[:1]), axis=1).sum())
+
+
+def strip(x: np.ndarray, outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """Polygon (2 n, 2) between two interfaces, whose heights (n,) are given at the positions `x`."""
+    return np.concatenate([np.stack([x, inner], axis=1), np.stack([x, outer], axis=1)[::-1]])
+
+
+def lies_between(low: np.ndarray, high: np.ndarray, x: np.ndarray, outer: np.ndarray, inner: np.ndarray) -> bool:
+    """Whether the box from `low` to `high`, x first and y second, lies between two interfaces (n,) over `x`."""
+    first, last = np.searchsorted(x, [low[0], high[0]])
+    over = slice(max(first - 1, 0), last + 1)
+    return outer[over].size > 0 and bool(outer[over].min() > high[1] and inner[over].max() < low[1])
+
+
 def _traced(mesh: Triangles, z_um: float) -> list[tuple[int, np.ndarray]]:
     """The rings of a mesh, each with the first triangle that it passes."""
     vertices, triangles = mesh

@@ -1,11 +1,11 @@
 """An evaluation on the terminal."""
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
 from sem_train.evaluation import Evaluation
 from sem_train.report import number
+from sem_train.tables import plain_table
 
 
 def summary(e: Evaluation) -> Group:
@@ -19,7 +19,7 @@ def summary(e: Evaluation) -> Group:
 
 
 def _classes(e: Evaluation) -> Table:
-    table = _table(f"{len(e.images)} {e.data.kind} images of {e.data.path}", "class", "Dice", "IoU")
+    table = plain_table(f"{len(e.images)} {e.data.kind} images of {e.data.path}", "class", "Dice", "IoU")
     for c in e.classes:
         table.add_row(c.name, number(c.dice, 3), number(c.iou, 3))
     table.add_section()
@@ -32,7 +32,7 @@ def _classes(e: Evaluation) -> Table:
 
 
 def _agreements(e: Evaluation) -> Table:
-    table = _table("Measured against true", "quantity", "images", "mean true", "mean error", "bias", "error, %")
+    table = plain_table("Measured against true", "quantity", "images", "mean true", "mean error", "bias", "error, %")
     for a in e.agreements:
         thickness = a.quantity == "thickness"
         name = f"{a.name} thickness, µm" if thickness else f"{a.name}, % of {a.host}"
@@ -44,16 +44,8 @@ def _agreements(e: Evaluation) -> Table:
 
 
 def _detections(e: Evaluation) -> Table:
-    table = _table("Found or not, images", "", "found", "missed", "false", "rightly none")
+    table = plain_table("Found or not, images", "", "found", "missed", "false", "rightly none")
     for d in e.detections:
         counts = (d.true_positive, d.false_negative, d.false_positive, d.true_negative)
         table.add_row(f"{d.name} {d.what}", *map(str, counts))
-    return table
-
-
-def _table(title: str, first: str, *others: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", caption_justify="left", box=SIMPLE_HEAD)
-    table.add_column(first)
-    for heading in others:
-        table.add_column(heading, justify="right")
     return table

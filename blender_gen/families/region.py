@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from manifold3d import CrossSection
 
-from blender_gen.slicing import Polygons, area_um2
+from blender_gen.slicing import Polygons, area_um2, lies_between, strip
 from blender_gen.specimen import View
 
 
@@ -22,10 +22,7 @@ class Region:
     @cached_property
     def visible(self) -> CrossSection:
         """The layer's section inside the frame."""
-        outline = np.concatenate([
-            np.stack([self.x_um, self.inner_um], axis=1), np.stack([self.x_um, self.outer_um], axis=1)[::-1]
-        ])  # fmt: skip
-        return CrossSection([outline]) ^ CrossSection([self.view.corners])
+        return CrossSection([strip(self.x_um, self.outer_um, self.inner_um)]) ^ CrossSection([self.view.corners])
 
     def visible_area_um2(self) -> float:
         """Area of the layer's section inside the frame."""
@@ -38,11 +35,9 @@ class Region:
         centre, reach = np.array(self.view.centre_um), np.array(self.view.reach_um)
         if np.any(low > centre + reach) or np.any(high < centre - reach):
             return 0.0
-        if self.view.contains(np.array([low, high, (low[0], high[1]), (high[0], low[1])])).all():
-            first, last = np.searchsorted(self.x_um, [low[0], high[0]])
-            over = slice(max(first - 1, 0), last + 1)
-            if self.outer_um[over].min() > high[1] and self.inner_um[over].max() < low[1]:
-                return area_um2(polygons)
+        corners = np.array([low, high, (low[0], high[1]), (high[0], low[1])])
+        if self.view.contains(corners).all() and lies_between(low, high, self.x_um, self.outer_um, self.inner_um):
+            return area_um2(polygons)
         return (CrossSection(list(polygons)) ^ self.visible).area()
 
     def point(self, x: float, depth_fraction: float) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from blender_gen.phases import VOID
 from blender_gen.section import Section
+from blender_gen.slicing import perimeter_um
 from blender_gen.specimen import Specimen, Stratum
 from blender_gen.truth.regions import parts, sizes, volume_over_area
 
@@ -137,14 +138,10 @@ def _cracks(section: Section, phase: int) -> dict[str, Any]:
     region = section.visible.get(phase, CrossSection())
     lengths, openings = [], []
     for part in parts(region):
-        length = sum(_perimeter(ring) for ring in part.to_polygons()) / 2
+        length = sum(map(perimeter_um, part.to_polygons())) / 2
         lengths.append(round(length, 4))
         openings.append(round(part.area() / length, 4) if length > 0 else 0.0)
     return {"count": len(lengths), "length_um": lengths, "opening_um": openings}
-
-
-def _perimeter(ring: np.ndarray) -> float:
-    return float(np.linalg.norm(np.diff(ring, axis=0, append=ring[:1]), axis=1).sum())
 
 
 def _pore_line(specimen: Specimen, line: dict[str, Any]) -> dict[str, Any]:

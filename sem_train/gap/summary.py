@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +14,7 @@ from sem_train.gap.classifier import Estimate
 from sem_train.gap.comparison import Gap, Telling
 from sem_train.gap.crops import Crops
 from sem_train.gap.statistics import PATTERNS
+from sem_train.tables import plain_table
 from semforge.errors import InputError
 from semforge.files import whole_file
 
@@ -80,7 +80,7 @@ def _one_an_image(crops: Crops, order: np.ndarray) -> list[int]:
 
 
 def _figures(gap: Gap) -> Table:
-    table = _table(f"{gap.synthetic.name} against {gap.real.name}", "", "synthetic, real", "two halves of real")
+    table = plain_table(f"{gap.synthetic.name} against {gap.real.name}", "", "synthetic, real", "two halves of real")
     rows = (
         ("grey levels (of 255)", "grey_raw", 1),
         ("grey levels, normalised", "grey_normalised", 1),
@@ -107,14 +107,14 @@ def _ranged(e: Estimate, digits: int) -> str:
 
 
 def _alone(gap: Gap) -> Table:
-    table = _table("Told apart by one kind of statistic alone", "", "held-out accuracy")
+    table = plain_table("Told apart by one kind of statistic alone", "", "held-out accuracy")
     for family, accuracy in sorted(gap.alone.items(), key=lambda item: -item[1]):
         table.add_row(family, f"{accuracy:.3f}")
     return table
 
 
 def _telling(gap: Gap) -> Table:
-    table = _table("Most telling statistics", "", "real", "synthetic", "apart", "halves")
+    table = plain_table("Most telling statistics", "", "real", "synthetic", "apart", "halves")
     for t in explained(gap.telling):
         own = "–" if t.halves is None else f"{t.halves:.2f}"
         table.add_row(t.name, _spread(t.real), _spread(t.synthetic), f"{t.distance:.2f}", own)
@@ -151,11 +151,3 @@ def _spread_over_families(telling: list[Telling]) -> list[Telling]:
 
 def _phrase(t: Telling) -> str:
     return f"{t.name} (real {t.real[1]:.3g}, synthetic {t.synthetic[1]:.3g})"
-
-
-def _table(title: str, first: str, *others: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", caption_justify="left", box=SIMPLE_HEAD)
-    table.add_column(first)
-    for heading in others:
-        table.add_column(heading, justify="right")
-    return table
