@@ -1,0 +1,139 @@
+"""What happened, as it happened: a file of lines for each attempt at a task, written by nobody else.
+
+Nothing is decided from a job's word: samples count when they are on disk. The journals tell
+the rest: where a sample was rendered and how long it took, what failed, when a task ran
+(`status`, `report`), and how large and how old a shard was when it was last verified, so
+that an unchanged file need not be read again.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Event = Literal["start", "ready", "sample", "shard", "failed", "end"]
+
+
+class Journal:
+    """Appends events to a file; each line is whole once `write` returns, whatever kills the process after."""
+
+    def __init__(self, path: Path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab", buffering=0)
+
+    def write(self, event: Event, **values: Any) -> None:
+        """Append one event with the time of day."""
+        line = json.dumps({"t": round(time.time(), 3), "event": event, **values}, separators=(",", ":"))
+        os.write(self._file.fileno(), f"{line}\n".encode())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A renderer that failed: at which sample (None: before it was ready), why, and when (seconds since 1970)."""
+
+    t: float
+    index: int | None
+    problem: str
+
+
+@dataclass(frozen=True)
+class VerifiedShard:
+    """A shard as it was when its digests were last recomputed."""
+
+    name: str
+    bytes: int
+    mtime_ns: int
+    digest: str
+
+
+@dataclass
+class Attempt:
+    """One attempt at a task, as its journal tells it. Times are seconds since 1970.
+
+    `ended` is None while it runs and when it was killed: only the queue knows which.
+    """
+
+    id: str  # the journal's name: 12_3 for Slurm's array task, local-... for a process
+    pool: str
+    engine: str
+    node: str
+    task: str  # the samples, as `plan.Task` writes them
+    device: str
+    threads: int
+    restart: int  # how often Slurm had requeued it
+    began: float
+    last: float  # when it last wrote a line
+    ready: float | None = None  # when the first renderer was up
+    ended: float | None = None
+    why: str = ""  # done, stopped, or what went wrong
+    samples: dict[int, float] = field(default_factory=dict)  # index -> seconds
+    shards: list[VerifiedShard] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def startup_s(self) -> float | None:
+        """From the start until a renderer was up."""
+        return None if self.ready is None else self.ready - self.began
+
+    @property
+    def sample_s(self) -> float:
+        """Seconds spent on samples that were finished."""
+        return sum(self.samples.values())
+
+
+def read_journals(folder: Path) -> list[Attempt]:
+    """All attempts in a folder of journals, by the time they began. A folder that is not there has none."""
+    attempts = [attempt for path in sorted(folder.glob("*.jsonl")) for attempt in read_journal(path)]
+    return sorted(attempts, key=lambda attempt: attempt.began)
+
+
+def read_journal(path: Path) -> list[Attempt]:
+    """The attempts in one journal: more than one if Slurm requeued the task."""
+    attempts: list[Attempt] = []
+    for line in read_lines(path):
+        match line.pop("event"):
+            case "start":
+                attempts.append(Attempt(id=path.stem, began=line["t"], last=line["t"], **_without_t(line)))
+            case event if attempts:
+                _add(attempts[-1], event, line)
+    return attempts
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The JSON objects in a file of lines; a line that was cut short by a crash is skipped."""
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return
+    for line in text.splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
+
+
+def _add(attempt: Attempt, event: str, line: dict[str, Any]) -> None:
+    attempt.last = line["t"]
+    match event:
+        case "ready":
+            attempt.ready = attempt.ready or line["t"]
+            attempt.device = line["device"]
+        case "sample":
+            attempt.samples[line["index"]] = line["seconds"]
+        case "shard":
+            attempt.shards.append(VerifiedShard(**_without_t(line)))
+        case "failed":
+            attempt.failures.append(Failure(**line))
+        case "end":
+            attempt.ended, attempt.why = line["t"], line["why"]
+
+
+def _without_t(line: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in line.items() if key != "t"}
