@@ -4,23 +4,33 @@
 
     DIR/
       job.json                          what was asked for: recipe, seed, count, shard size; written first
-      shards/samples_000000-000007.h5   verified samples, named by first and last index
+      cluster.yaml                      where it was last rendered, for `resume`
+      shards/samples_000000-000099.h5   verified samples, named by first and last index
       shards/samples_....h5.bad         a shard that did not verify, set aside and rendered again
-      logs/samples_000000-000007.log    everything the worker of that shard printed, all attempts
-      timings.jsonl                     a line a rendered shard: how long it took
+      journal/12_3.jsonl                what happened in an attempt at a task: see journal.py
+      logs/12_3.log                     everything that task and its renderers printed
+      failures/sample_000812.jsonl      a line each time this sample failed: see failures.py
+      submissions.jsonl                 a line a submission: pool, job, and the samples of its tasks
+      handed_over.jsonl                 samples taken from a running task and given to another
+      slurm/                            what submitit keeps: pickled tasks, results, batch scripts
       dataset.h5                        all samples in index order, linking the shards; written last
       .lock                             held by the running `render-farm run`, freed by the kernel when it ends
+      .cancel                           there since `render-farm cancel`, until the next run
 """
 
 import fcntl
+import getpass
+import hashlib
 import json
+import os
+import socket
 import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import yaml
 from pydantic import Field
@@ -41,7 +51,17 @@ class Job(Settings):
     recipe_hash: str
     seed: int = Field(ge=0)
     count: int = Field(gt=0)
-    shard_size: int = Field(gt=0)
+    shard_size: int = Field(gt=0)  # samples in a file, most
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The run that holds a folder."""
+
+    user: str
+    host: str
+    pid: int
+    since: str
 
 
 @dataclass(frozen=True)
@@ -63,8 +83,28 @@ class Folder:
         return self.root / "logs"
 
     @property
-    def timings(self) -> Path:
-        return self.root / "timings.jsonl"
+    def cluster_file(self) -> Path:
+        return self.root / "cluster.yaml"
+
+    @property
+    def journal(self) -> Path:
+        return self.root / "journal"
+
+    @property
+    def failures(self) -> Path:
+        return self.root / "failures"
+
+    @property
+    def submissions(self) -> Path:
+        return self.root / "submissions.jsonl"
+
+    @property
+    def handed_over(self) -> Path:
+        return self.root / "handed_over.jsonl"
+
+    @property
+    def cancel_mark(self) -> Path:
+        return self.root / ".cancel"
 
     @property
     def dataset(self) -> Path:
@@ -73,8 +113,16 @@ class Folder:
     def shard_path(self, shard: Shard) -> Path:
         return self.shards / f"{shard.name}.h5"
 
-    def log_path(self, shard: Shard) -> Path:
-        return self.logs / f"{shard.name}.log"
+    def journal_path(self, attempt: str) -> Path:
+        return self.journal / f"{attempt}.jsonl"
+
+    def log_path(self, attempt: str) -> Path:
+        return self.logs / f"{attempt}.log"
+
+    @property
+    def queue_name(self) -> str:
+        """The name of this folder's jobs in Slurm's queue; no other folder's jobs have it."""
+        return f"semforge-{hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:10]}"
 
     def shards_on_disk(self) -> list[Shard]:
         """The shards that have a file, by first index; files of other names are ignored."""
@@ -86,19 +134,19 @@ class Folder:
         return load_settings(existing_file(self.job_file, "the job.json of a folder that `render-farm run` made"), Job)
 
     def begin(self, job: Job) -> None:
-        """Lay out the folder for `job`, or go on with the one it holds; sweeps what a killed run left half-written.
+        """Lay out the folder for `job`, or go on with the one it holds. Call it with the lock held.
 
-        Call it with the lock held. Raises InputError if the folder holds another recipe or seed.
+        Raises InputError if the folder holds another recipe or seed.
         """
         if self.job_file.exists():
             require_same(self.job(), job, self.root)
-        for folder in (self.shards, self.logs):
+        for folder in (self.shards, self.journal, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
         write_text(self.job_file, json.dumps(job.model_dump(), indent=2, ensure_ascii=False) + "\n")
-        self.sweep()
+        self.cancel_mark.unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove half-written files. Call it with the lock held and no worker running."""
+        """Remove half-written files. Call it with the lock held and no task at work."""
         for folder in (self.root, self.shards):
             remove_temporaries(folder)
 
@@ -107,15 +155,31 @@ class Folder:
         """Hold the folder for one run. Raises InputError if another run holds it or it cannot be written to."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            lock = (self.root / ".lock").open("a")
+            lock = (self.root / ".lock").open("a+", encoding="utf-8")
         except (FileExistsError, NotADirectoryError) as error:
             raise InputError(f"{self.root}: is a file or lies below one, expected a folder for the output") from error
         except OSError as error:
             raise InputError(f"{self.root}: cannot be written to ({error.strerror}); choose another --out") from error
         with lock:
             if not _acquire(lock, LOCK_PATIENCE_S):
-                raise InputError(f"{self.root}: another run is at work here; wait for it or stop it, then run again")
+                raise InputError(
+                    f"{self.root}: another run is at work here{self._held_by()}; wait for it or stop it, then run again"
+                )
+            _write_holder(lock)
             yield
+
+    def holder(self) -> Holder | None:
+        """Who runs here now, or None if nobody does or it is not known."""
+        if not self.is_locked():
+            return None
+        try:
+            return Holder(**json.loads((self.root / ".lock").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _held_by(self) -> str:
+        holder = self.holder()
+        return f" ({holder.user} on {holder.host}, process {holder.pid}, since {holder.since})" if holder else ""
 
     def is_locked(self) -> bool:
         """Whether a run is at work here now. Creates nothing."""
@@ -136,6 +200,23 @@ def require_same(found: Job, asked: Job, root: Path) -> None:
     if differences:
         shown = ", ".join(differences[:3]) + (f" and {len(differences) - 3} more" if len(differences) > 3 else "")
         raise InputError(f"{root}: holds samples of another job: {shown} differs; choose another --out")
+
+
+def _write_holder(lock: TextIO) -> None:
+    holder = Holder(_user(), socket.gethostname(), os.getpid(), time.strftime("%Y-%m-%d %H:%M:%S"))
+    try:
+        lock.truncate(0)
+        lock.write(json.dumps(asdict(holder)))
+        lock.flush()
+    except OSError:
+        pass  # a full disk: the lock holds all the same
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"user {os.getuid()}"
 
 
 def _acquire(lock: Any, patience_s: float, kind: int = fcntl.LOCK_EX) -> bool:

@@ -67,6 +67,7 @@ class Attempt:
     task: str  # the samples, as `plan.Task` writes them
     device: str
     threads: int
+    processes: int  # renderers at a time
     restart: int  # how often Slurm had requeued it
     began: float
     last: float  # when it last wrote a line

@@ -1,0 +1,68 @@
+"""Samples that failed: a file of lines a sample, so that attempts count across tasks, nodes and runs.
+
+A sample that failed as often as it may, or once in a way that another attempt would repeat,
+is in quarantine: no run renders it until its file is gone.
+"""
+
+import json
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from render_farm.folder import Folder
+from render_farm.journal import read_lines
+
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class SampleFailure:
+    """One failed attempt at a sample."""
+
+    t: float  # seconds since 1970
+    node: str
+    attempt: str  # names journal and log
+    problem: str
+    final: bool  # another attempt would end in the same way
+
+
+def record_failure(folder: Folder, index: int, failure: SampleFailure) -> None:
+    """Add a failed attempt at sample `index`."""
+    folder.failures.mkdir(exist_ok=True)
+    line = json.dumps(asdict(failure)) + "\n"
+    file = os.open(folder.failures / f"sample_{index:06d}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        os.write(file, line.encode())
+    finally:
+        os.close(file)
+
+
+def failure(node: str, attempt: str, problem: str, final: bool = False) -> SampleFailure:
+    """A failure of this moment."""
+    return SampleFailure(round(time.time(), 3), node, attempt, problem, final)
+
+
+def read_failures(folder: Folder) -> dict[int, list[SampleFailure]]:
+    """The failed attempts of every sample that had any, oldest first."""
+    found = {}
+    for path in folder.failures.glob("sample_*.jsonl"):
+        if match := re.fullmatch(r"sample_(\d{6,})", path.stem):
+            found[int(match[1])] = [SampleFailure(**line) for line in read_lines(path)]
+    return found
+
+
+def quarantined(failures: Mapping[int, list[SampleFailure]], attempts: int = ATTEMPTS) -> dict[int, SampleFailure]:
+    """The samples that are not to be tried again, with their last failure."""
+    return {
+        index: tries[-1]
+        for index, tries in sorted(failures.items())
+        if tries and (len(tries) >= attempts or any(one.final for one in tries))
+    }
+
+
+def release(folder: Folder) -> None:
+    """Forget all failures, so that every sample gets its attempts anew."""
+    for path in folder.failures.glob("sample_*.jsonl"):
+        path.unlink()
