@@ -75,6 +75,7 @@ class Attempt:
     ended: float | None = None
     why: str = ""  # done, stopped, or what went wrong
     samples: dict[int, float] = field(default_factory=dict)  # index -> seconds
+    finished: dict[int, float] = field(default_factory=dict)  # index -> when
     shards: list[VerifiedShard] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
@@ -128,6 +129,7 @@ def _add(attempt: Attempt, event: str, line: dict[str, Any]) -> None:
             attempt.device = line["device"]
         case "sample":
             attempt.samples[line["index"]] = line["seconds"]
+            attempt.finished[line["index"]] = line["t"]
         case "shard":
             attempt.shards.append(VerifiedShard(**_without_t(line)))
         case "failed":
