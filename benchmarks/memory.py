@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from blender_gen.device import Device
 from blender_gen.pipeline import make_sample
 from blender_gen.recipe import Recipe, load_recipe
 from blender_gen.scene import data_blocks
@@ -46,11 +47,11 @@ def resident_mib() -> float:
     raise RuntimeError("/proc/self/status tells no VmRSS")
 
 
-def grow(recipe: Recipe, count: int, threads: int = 0, every: int = 0) -> Growth:
+def grow(recipe: Recipe, count: int, device: Device = Device(), every: int = 0) -> Growth:
     """Make `count` samples in this process; `every` so many a line is printed, 0 is never."""
     growth = Growth([], [])
     for index in range(count):
-        make_sample(recipe, index, seed=0, threads=threads)
+        make_sample(recipe, index, seed=0, device=device)
         growth.memory_mib.append(resident_mib())
         growth.blocks.append(data_blocks())
         if every and (index + 1) % every == 0:

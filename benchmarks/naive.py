@@ -21,7 +21,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from blender_gen.bench import processor
+from blender_gen.device import processor
 from blender_gen.pipeline import make_header, make_sample
 from blender_gen.recipe import Recipe, load_recipe
 from blender_gen.sample import write_samples

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from blender_gen.device import Choice
 from semforge import cli
 
 app = cli.application("Make labelled SEM micrographs from a recipe.")
@@ -23,16 +24,19 @@ def preview(
     index: Annotated[int, typer.Option(help="Which sample of the data set.", min=0)] = 0,
     seed: Annotated[int, typer.Option(help="Seed of the data set.", min=0)] = 0,
     count: Annotated[int, typer.Option(help="How many samples, from --index on, one a row.", min=1, max=64)] = 1,
+    device: Annotated[Choice, typer.Option(help="What renders; auto is the best there is.")] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads; 0 is all.", min=0)] = 0,
 ) -> None:
     """Render samples and draw each one's micrograph beside its label map."""
     from blender_gen.pipeline import make_sample
     from blender_gen.preview import draw_preview, refuse_bad_target
     from blender_gen.recipe import load_recipe
+    from blender_gen.scene import pick
 
     loaded = load_recipe(recipe)
     refuse_bad_target(out)
-    samples = [make_sample(loaded, i, seed, threads) for i in range(index, index + count)]
+    chosen = pick(device, threads)
+    samples = [make_sample(loaded, i, seed, chosen) for i in range(index, index + count)]
     draw_preview(samples, loaded.phase_names, out)
     cli.console.print(f"{out}: {count} sample{'s' if count > 1 else ''} of {loaded.name}, seed {seed}", highlight=False)
 
@@ -55,16 +59,18 @@ def bench(
     size: Annotated[int, typer.Option(help="Width and height in pixels.", min=32)] = 512,
     count: Annotated[int, typer.Option(help="How many specimens; one more warms up.", min=1)] = 6,
     images: Annotated[int, typer.Option(help="Micrographs of each specimen, by each detector.", min=1, max=64)] = 4,
+    device: Annotated[Choice, typer.Option(help="What renders; auto is the best there is.")] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads; 0 is all.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure where the time of a sample goes: a new specimen, and a further micrograph of it."""
     from blender_gen.bench import report, table, time_recipe
     from blender_gen.recipe import load_recipe
+    from blender_gen.scene import pick
 
     changes = [f"frame.width_px={size}", f"frame.height_px={size}", f"imaging.images_per_specimen={images}"]
     changes += overrides or []
-    timing = time_recipe(load_recipe(recipe, changes), count, threads)
+    timing = time_recipe(load_recipe(recipe, changes), count, pick(device, threads))
     if as_json:
         print(json.dumps(report(timing), indent=2))
     else:

@@ -1,7 +1,6 @@
 """Where the time of a sample goes: the pipeline as it is, measured stage by stage."""
 
 import os
-import platform
 import tempfile
 from dataclasses import dataclass
 from functools import reduce
@@ -12,6 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from blender_gen.clock import Clock, Lap, measured, stage
+from blender_gen.device import Device, processor
 from blender_gen.pipeline import make_header, make_sample
 from blender_gen.recipe import Recipe
 from blender_gen.sample import write_samples
@@ -36,6 +36,7 @@ class Timing:
     specimens: int
     micrographs: int  # of each specimen
     threads: int
+    device: str  # that rendered
     stages: dict[str, Lap]
     further: Lap | None  # None if there was only one micrograph
     load: float  # runnable processes at the end, mean over a minute
@@ -46,14 +47,14 @@ class Timing:
         return reduce(add, self.stages.values())
 
 
-def time_recipe(recipe: Recipe, count: int, threads: int, seed: int = 0) -> Timing:
+def time_recipe(recipe: Recipe, count: int, device: Device = Device(), seed: int = 0) -> Timing:
     """Make `count` samples after one that warms up, each written to a file of its own."""
-    header = make_header(recipe, seed)
+    header = make_header(recipe, seed, device)
     with tempfile.TemporaryDirectory(prefix="semforge-bench-") as folder:
-        make_sample(recipe, count, seed, threads)
+        make_sample(recipe, count, seed, device)
         with measured() as clock:
             for index in range(count):
-                sample = make_sample(recipe, index, seed, threads)
+                sample = make_sample(recipe, index, seed, device)
                 with stage("write"):
                     write_samples(Path(folder) / f"{index}.h5", [sample], header)
     micrographs = len(sample.image)
@@ -62,7 +63,8 @@ def time_recipe(recipe: Recipe, count: int, threads: int, seed: int = 0) -> Timi
     stages = {name: stages[name] for name in STAGES}
     size = sample.phase.shape[1], sample.phase.shape[0]
     load = os.getloadavg()[0]
-    return Timing(recipe.name, size, count, micrographs, threads or os.cpu_count() or 1, stages, further, load)
+    threads = device.threads or os.cpu_count() or 1
+    return Timing(recipe.name, size, count, micrographs, threads, header.device, stages, further, load)
 
 
 def report(timing: Timing) -> dict[str, Any]:
@@ -74,6 +76,7 @@ def report(timing: Timing) -> dict[str, Any]:
         "specimens": timing.specimens,
         "micrographs": timing.micrographs,
         "threads": timing.threads,
+        "device": timing.device,
         "machine": {"processor": processor(), "cores": os.cpu_count(), "load": round(timing.load, 2)},
         "stages": {
             name: {"wall_s": lap.wall_s, "cpu_s": lap.cpu_s, "share": lap.wall_s / new.wall_s}
@@ -88,7 +91,7 @@ def table(timing: Timing) -> Table:
     """The timing for the eye."""
     width, height = timing.size_px
     title = (f"{timing.recipe}, {width} x {height}, mean of {timing.specimens} specimens, {timing.threads} threads\n"
-             f"{processor()}, {os.cpu_count()} cores, load {timing.load:.1f}")  # fmt: skip
+             f"{timing.device}, {os.cpu_count()} cores, load {timing.load:.1f}")  # fmt: skip
     drawn = Table("stage", "", title=title)
     for heading in ("wall, s", "CPU, s", "share"):
         drawn.add_column(heading, justify="right")
@@ -100,14 +103,6 @@ def table(timing: Timing) -> Table:
     if timing.further:
         drawn.add_row("further micrograph", "", f"{timing.further.wall_s:.3f}", f"{timing.further.cpu_s:.3f}", "")
     return drawn
-
-
-def processor() -> str:
-    """The processor's name."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def _micrographs(clock: Clock, each: int, count: int) -> tuple[Lap, Lap | None]:

@@ -1,5 +1,6 @@
 """make_sample: the wiring from a recipe and an index to a labelled micrograph, and nothing else."""
 
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -9,9 +10,11 @@ from scipy.spatial import QhullError
 import semforge
 from blender_gen import imaging
 from blender_gen.clock import stage
+from blender_gen.device import Device
 from blender_gen.families import FAMILIES
 from blender_gen.recipe import Recipe, recipe_hash, recipe_text
 from blender_gen.sample import Header, Sample
+from blender_gen.scene import device_name
 from blender_gen.seeding import Stage, generator
 from blender_gen.texture import texture
 from semforge.errors import RejectedSpecimen
@@ -20,30 +23,32 @@ MAX_ATTEMPTS = 10
 VERSIONED = ("bpy", "numpy", "manifold3d", "scipy")
 
 
-def make_sample(recipe: Recipe, index: int, seed: int, threads: int = 0) -> Sample:
+def make_sample(recipe: Recipe, index: int, seed: int, device: Device = Device()) -> Sample:
     """Draw, cut, render and image sample `index` of the data set `seed`.
 
-    The result depends on recipe, index and seed alone. A rejected draw is replaced by the next
-    attempt, which has a seed of its own; the truth says under `rejected` why each one was. `threads` 0
-    means all cores.
+    The result depends on recipe, index and seed alone; between kinds of device, pixels through whose
+    centre a boundary passes may differ. A rejected draw is replaced by the next attempt, which has a
+    seed of its own; the truth says under `rejected` why each one was.
 
-    Raises RejectedSpecimen after MAX_ATTEMPTS rejected draws, RenderError if Blender fails.
+    Raises RejectedSpecimen after MAX_ATTEMPTS rejected draws, DeviceAbsent if there is no such device,
+    RenderError if Blender fails.
     """
+    name = device_name(device)
     rejected: list[str] = []
     while len(rejected) < MAX_ATTEMPTS:
         try:
-            return _attempt(recipe, index, seed, rejected, threads)
+            return replace(_attempt(recipe, index, seed, rejected, device), device=name)
         except RejectedSpecimen as rejection:
             rejected.append(str(rejection))
     raise RejectedSpecimen(f"sample {index}: {MAX_ATTEMPTS} draws were rejected, the last one because {rejected[-1]}")
 
 
-def make_header(recipe: Recipe, seed: int) -> Header:
-    """What is true of every sample of a data set."""
-    return Header(recipe_text(recipe), recipe_hash(recipe), seed, recipe.phase_names, _versions(), "CPU")
+def make_header(recipe: Recipe, seed: int, device: Device = Device()) -> Header:
+    """What is true of every sample that is made on `device`. Raises DeviceAbsent if there is no such device."""
+    return Header(recipe_text(recipe), recipe_hash(recipe), seed, recipe.phase_names, _versions(), device_name(device))
 
 
-def _attempt(recipe: Recipe, index: int, seed: int, rejected: list[str], threads: int) -> Sample:
+def _attempt(recipe: Recipe, index: int, seed: int, rejected: list[str], device: Device) -> Sample:
     attempt = len(rejected)
     family = FAMILIES[recipe.family]
     with stage("specimen"):
@@ -52,7 +57,7 @@ def _attempt(recipe: Recipe, index: int, seed: int, rejected: list[str], threads
         except QhullError as error:  # points without a hull; any other error is one of the program
             raise RejectedSpecimen(f"no hull: {str(error).splitlines()[0]}") from error
     with stage("passes"):
-        passes = family.render(built, threads)
+        passes = family.render(built, device)
     with stage("truth"):
         family.audit(built, passes)
         truth = rounded({**family.truth(built, passes), "rejected": rejected})

@@ -13,11 +13,15 @@ truth            (N,)          string        JSON: what the specimen is, from it
 imaging          (N,)          string        JSON list of K: how each micrograph was taken
 index            (N,)          int64         the sample's index in the data set
 digest           (N,)          string        SHA-256 of the sample's content
+device           (N,)          string        what rendered the sample, such as `OPTIX: NVIDIA H200`
 ===============  ============  ============  ===================================================
 
 File attributes: `schema`, `recipe` (text), `recipe_hash`, `seed`, `phase_names` (JSON),
 `versions` (JSON), `device`, `digest`. A data set (`dataset.h5`) has the same form with
 its large arrays linked to the shards beside it, so one reader serves both.
+
+The device is no content: digests do not know it. Files older than the dataset `device` are
+read as if each sample had been rendered on what the attribute names.
 """
 
 import hashlib
@@ -36,7 +40,8 @@ from semforge.files import existing_file, whole_file
 SCHEMA = 1
 DATASET = "dataset.h5"
 ARRAYS = ("image", "phase", "instance")
-STRINGS = ("truth", "imaging", "digest")
+STRINGS = ("truth", "imaging", "digest", "device")
+ADDED = ("device",)  # not in the first files of this schema
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,14 @@ class Sample:
     pixel_size_um: float
     truth: dict[str, Any]
     imaging: list[dict[str, Any]]
+    device: str = "unknown"  # kind and name of what rendered it
 
     @property
     def digest(self) -> str:
-        """SHA-256 over everything in the sample; the same in every shard and on every worker of one platform."""
+        """SHA-256 over everything in the sample but what rendered it.
+
+        The same in every shard and on every worker of one platform and one kind of device.
+        """
         sha = hashlib.sha256()
         for array in (self.image, self.phase, self.instance):
             sha.update(f"{array.dtype.str}{array.shape}".encode())
@@ -109,6 +118,7 @@ def write_samples(path: Path, samples: Sequence[Sample], header: Header) -> str:
         file.create_dataset("truth", data=[to_json(s.truth) for s in samples], dtype=text)
         file.create_dataset("imaging", data=[to_json(s.imaging) for s in samples], dtype=text)
         file.create_dataset("digest", data=[s.digest for s in samples], dtype=text)
+        file.create_dataset("device", data=[s.device for s in samples], dtype=text)
         write_header(file, header, digest)
     return digest
 
@@ -133,7 +143,7 @@ class SampleFile:
         self.path = existing_file(path / DATASET if path.is_dir() else path, f"a shard or {DATASET}")
         self._file: h5py.File | None = None
         file = self._open()
-        missing = [n for n in (*ARRAYS, *STRINGS, "index", "pixel_size_um") if n not in file]
+        missing = [n for n in (*ARRAYS, *STRINGS, "index", "pixel_size_um") if n not in file and n not in ADDED]
         if missing or file.attrs.get("schema") != SCHEMA:
             raise InputError(f"{path}: is not a semforge sample file of schema {SCHEMA}; render it again")
         self._require_sources(file)
@@ -190,6 +200,10 @@ class SampleFile:
         """The imaging conditions of the K micrographs."""
         return json.loads(self._read("imaging", position))
 
+    def device(self, position: int) -> str:
+        """What rendered the sample; in a file that does not say it of each sample, the header's device."""
+        return self._read("device", position).decode() if "device" in self._open() else self.header.device
+
     def stored_digest(self, position: int) -> str:
         """The digest written with the sample, to compare with `sample(position).digest`."""
         return self._read("digest", position).decode()
@@ -200,6 +214,7 @@ class SampleFile:
             index=int(self.index[position]), image=self._read("image", position), phase=self.phase(position),
             instance=self.instance(position), pixel_size_um=float(self.pixel_size_um[position]),
             truth=self.truth(position), imaging=self.imaging(position),
+            device=self.device(position),
         )  # fmt: skip
 
     def _open(self) -> h5py.File:

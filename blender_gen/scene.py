@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from blender_gen.clock import stage
+from blender_gen.device import Choice, Device, Kind, best, full_name, hardware, select
 from blender_gen.solids import Triangles
 from blender_gen.specimen import View
 from semforge.errors import SemforgeError
@@ -31,16 +32,19 @@ class RenderError(SemforgeError):
     """Blender gave no picture, or one that cannot be right."""
 
 
-def first_hits(view: View, layers: Mapping[str, Triangles], start_um: float, threads: int = 0) -> dict[str, np.ndarray]:
+def first_hits(
+    view: View, layers: Mapping[str, Triangles], start_um: float, device: Device = Device()
+) -> dict[str, np.ndarray]:
     """What each pixel's centre sees of each layer: (H, W) int32, number of the triangle, -1 where there is none.
 
-    The rays start at z = `start_um` and run down; what lies above is not seen. `threads` 0 means
-    all cores; the result does not depend on it.
+    The rays start at z = `start_um` and run down; what lies above is not seen. Devices of other kinds
+    may differ where an edge of a triangle passes a pixel's centre within rounding.
 
-    Raises RenderError on more than MOST_TRIANGLES triangles, or if Blender fails.
+    Raises RenderError on more than MOST_TRIANGLES triangles, or if Blender fails; DeviceAbsent if there
+    is no such device.
     """
     with stage("scene"):
-        bpy = _blender(threads)
+        bpy = _blender(device)
         _camera(bpy, view, start_um)
         material = _material(bpy)
         for name, mesh in layers.items():
@@ -50,6 +54,24 @@ def first_hits(view: View, layers: Mapping[str, Triangles], start_um: float, thr
     return {name: np.rint(channels[f"{name}.face.X"]).astype(np.int32) - 1 for name in layers}
 
 
+def available() -> tuple[Kind, ...]:
+    """The kinds of device that this machine has, best first; the CPU is always among them.
+
+    A broken driver may crash the process that asks, so ask where rendering is going to happen.
+    """
+    return tuple(hardware(_preferences(_import())))
+
+
+def pick(choice: Choice, threads: int = 0) -> Device:
+    """The device of this kind, present or not; with `auto` the best that is present."""
+    return Device(best(available()) if choice == "auto" else choice, threads)
+
+
+def device_name(device: Device) -> str:
+    """Kind and hardware, such as `OPTIX: NVIDIA H200`. Raises DeviceAbsent if there is no such device."""
+    return full_name(None if device.kind == "cpu" else _preferences(_import()), device.kind)
+
+
 def data_blocks() -> int:
     """How many data blocks Blender holds: what a leak between scenes would raise."""
     import bpy
@@ -57,19 +79,31 @@ def data_blocks() -> int:
     return sum(len(getattr(bpy.data, name)) for name in BLOCKS)
 
 
-def _blender(threads: int) -> Any:
-    """Blender with an empty scene and every setting that touches a pixel set."""
+def _import() -> Any:
+    """Blender; sys.path stays as it was."""
     path = list(sys.path)
     import bpy
 
     sys.path[:] = path
+    return bpy
+
+
+def _preferences(bpy: Any) -> Any:
+    return bpy.context.preferences.addons["cycles"].preferences
+
+
+def _blender(device: Device) -> Any:
+    """Blender with an empty scene and every setting that touches a pixel set."""
+    bpy = _import()
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
     scene.render.threads_mode = "FIXED"
-    scene.render.threads = threads or os.cpu_count() or 1
+    scene.render.threads = device.threads or os.cpu_count() or 1
     cycles = scene.cycles
-    cycles.device = "CPU"
+    cycles.device = "CPU" if device.kind == "cpu" else "GPU"
+    if device.kind != "cpu":
+        select(_preferences(bpy), device.kind)  # for every scene: a reset may forget it
     cycles.samples = 1
     cycles.seed = 0
     cycles.use_adaptive_sampling = False
@@ -164,8 +198,11 @@ def _render(bpy: Any) -> dict[str, np.ndarray]:
     with tempfile.TemporaryDirectory(prefix="semforge-", dir=home) as folder:
         path = Path(folder) / "passes.exr"
         bpy.context.scene.render.filepath = str(path)
-        with _quiet():
-            bpy.ops.render.render(write_still=True)
+        try:
+            with _quiet():
+                bpy.ops.render.render(write_still=True)
+        except RuntimeError as error:  # a device out of memory, a kernel that it cannot load
+            raise RenderError(f"Blender did not render: {' '.join(str(error).split())}") from error
         if not path.is_file():
             raise RenderError("Blender wrote no picture; its messages are in the log")
         with OpenEXR.File(str(path), separate_channels=True) as file:

@@ -7,6 +7,7 @@ from manifold3d import triangulate
 from scipy.ndimage import map_coordinates
 
 from blender_gen.columns import facing_up, floors, thickness_um
+from blender_gen.device import Device
 from blender_gen.passes import Passes
 from blender_gen.phases import VOID, void_mask
 from blender_gen.scene import RenderError, first_hits
@@ -21,16 +22,14 @@ LEAST_STEP_UM = 3e-5  # steps must stay well above the rounding of a ray's lengt
 CLEARANCE_UM = 1.0
 
 
-def render_section(section: Section, threads: int = 0) -> Passes:
+def render_section(section: Section, device: Device = Device()) -> Passes:
     """What the beam sees of a polished section: the cut faces, and the floors of the pores and cracks that are open.
-
-    `threads` 0 means all cores; the result does not depend on it.
 
     Raises RejectedSpecimen if there are more bodies than can be stacked, RenderError if a pixel sees no cut face.
     """
     specimen = section.specimen
     faces = _cut_faces(section)
-    hit = first_hits(section.view, {"section": faces.mesh}, LAYERS_UM + BODIES_UM + CLEARANCE_UM, threads)["section"]
+    hit = first_hits(section.view, {"section": faces.mesh}, LAYERS_UM + BODIES_UM + CLEARANCE_UM, device)["section"]
     if hit.min() < 0:
         raise RenderError("a pixel of the label map sees no declared phase")
     phase = faces.phase[hit].astype(np.uint8)
@@ -54,7 +53,11 @@ def render_section(section: Section, threads: int = 0) -> Passes:
 
 
 def render_surfaces(
-    view: View, bodies: Sequence[tuple[int, Triangles]], substrate: Facets, paths: bool = False, threads: int = 0
+    view: View,
+    bodies: Sequence[tuple[int, Triangles]],
+    substrate: Facets,
+    paths: bool = False,
+    device: Device = Device(),
 ) -> Passes:
     """What the beam sees of closed bodies over a substrate, straight from above.
 
@@ -69,7 +72,7 @@ def render_surfaces(
     scenery = join([substrate, solids])
     seen = np.flatnonzero(np.concatenate([np.ones(len(substrate.phase), dtype=bool), _may_be_seen(view, solids.mesh)]))
     start = float(scenery.mesh[0][:, 2].max()) + CLEARANCE_UM
-    hit = first_hits(view, {"surface": keep(scenery, seen).mesh}, start, threads)["surface"]
+    hit = first_hits(view, {"surface": keep(scenery, seen).mesh}, start, device)["surface"]
     if hit.min() < 0:
         raise RenderError("a pixel sees neither a body nor the substrate; the substrate must cover the frame")
     hit = seen[hit]

@@ -85,7 +85,8 @@ def _link(file: h5py.File, folder: Folder, count: int, links: list[Link]) -> dic
                 source = h5py.VirtualSource(str(path.relative_to(folder.root)), name, array.shape)
                 layout[link.start : link.start + link.length] = source[here]
             for name, values in small.items():
-                values.extend(shard[name][here])
+                # a shard older than the dataset `device` has it as an attribute only
+                values.extend(shard[name][here] if name in shard else [shard.attrs[name]] * link.length)
     for name, layout in layouts.items():
         file.create_virtual_dataset(name, layout)
     return small

@@ -38,12 +38,13 @@ class Maker:
 
 def blender_maker(job: Job, threads: int) -> Maker:
     """Samples of the job's recipe, rendered by Blender in this process on `threads` threads."""
+    from blender_gen.device import Device
     from blender_gen.pipeline import make_header, make_sample
     from blender_gen.recipe import parse_recipe
 
     recipe = parse_recipe(job.recipe, "job.json")
     return Maker(
-        sample=lambda index: make_sample(recipe, index, job.seed, threads=threads),
+        sample=lambda index: make_sample(recipe, index, job.seed, device=Device("cpu", threads)),
         header=lambda: make_header(recipe, job.seed),
     )
 

@@ -1,6 +1,7 @@
 """The errors that semforge raises on purpose.
 
 SemforgeError
+├── DeviceAbsent      what is asked to render is not on this machine; nothing else is taken in its place
 ├── InputError        the user gave something that cannot be used; commands exit 2 with its message
 └── RejectedSpecimen  a random draw gave an impossible specimen; the caller draws again
 """
@@ -12,6 +13,10 @@ class SemforgeError(Exception):
 
 class InputError(SemforgeError):
     """Input that cannot be used. The message is one line: what was found, what was expected, what to do."""
+
+
+class DeviceAbsent(SemforgeError):
+    """The device that was asked for is not here. One line: what was found, what was asked for, what to do."""
 
 
 class RejectedSpecimen(SemforgeError):

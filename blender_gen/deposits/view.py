@@ -6,6 +6,7 @@ from scipy.spatial import cKDTree
 from blender_gen.columns import thickness_um
 from blender_gen.deposits.deposit import Deposit, Ground, Particle
 from blender_gen.deposits.pixel_noise import pixel_field
+from blender_gen.device import Device
 from blender_gen.passes import Passes
 from blender_gen.solids import Triangles, merged
 from blender_gen.specimen import View
@@ -15,8 +16,8 @@ from semforge.errors import RejectedSpecimen
 BELOW_UM = 1e-3  # of the plane that stands in for the ground while rendering, below everything
 
 
-def render_deposit(deposit: Deposit, threads: int = 0) -> Passes:
-    """What the beam sees of a deposit. `threads` 0 means all cores; the result does not depend on it.
+def render_deposit(deposit: Deposit, device: Device = Device()) -> Passes:
+    """What the beam sees of a deposit.
 
     Instance and phase of background particles are those of the substrate. Raises RejectedSpecimen if
     a particle covers more or fewer pixels than its shadow.
@@ -26,7 +27,7 @@ def render_deposit(deposit: Deposit, threads: int = 0) -> Passes:
     meshes = [deposit.particles[n].mesh for n in near]
     low = min([float(m[0][:, 2].min()) for m in meshes] + [float(ground.height_um.min())])
     scene = [(1, mesh) for mesh in meshes]
-    seen = render_surfaces(view, scene, flat_substrate(view, 0, low - BELOW_UM), threads=threads)
+    seen = render_surfaces(view, scene, flat_substrate(view, 0, low - BELOW_UM), device=device)
     _check_outlines(deposit, near, seen.instance)
     body = np.concatenate([[-1], near]).astype(np.int64)[seen.instance]  # position in the deposit, -1 for ground
     body[seen.height_um <= ground.height_um] = -1

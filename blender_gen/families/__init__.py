@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from blender_gen.deposits.view import audit_deposit, render_deposit
+from blender_gen.device import Device
 from blender_gen.families.coating import make_coating
 from blender_gen.families.mudrock import make_mudrock
 from blender_gen.families.particles import make_deposit
@@ -23,7 +24,7 @@ class Family:
     """What the pipeline asks of a family. `Built` is the family's own; all it must have is a `view`."""
 
     build: Callable[[Any, np.random.Generator], Any]  # recipe, generator -> Built; RejectedSpecimen if it cannot be
-    render: Callable[[Any, int], Passes]  # Built, threads -> what the beam sees
+    render: Callable[[Any, Device], Passes]  # Built, on what to render -> what the beam sees
     audit: Callable[[Any, Passes], None]  # label map against exact geometry; RejectedSpecimen if they differ
     truth: Callable[[Any, Passes], dict[str, Any]]  # Built, passes -> what the specimen is, as stored with a sample
 

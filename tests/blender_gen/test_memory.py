@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from benchmarks.memory import Growth, grow
+from blender_gen.device import Device
 from blender_gen.recipe import load_recipe
 
 RECIPE = Path(__file__).parents[2] / "configs/recipes/slurry_coating.yaml"
@@ -10,7 +11,7 @@ RECIPE = Path(__file__).parents[2] / "configs/recipes/slurry_coating.yaml"
 
 def test_forty_specimens_take_no_more_memory_than_twenty():
     small = load_recipe(RECIPE, ["frame.width_px=64", "frame.height_px=64", "frame.pixel_size_um=1.2"])
-    growth = grow(small, 40, threads=1)
+    growth = grow(small, 40, Device(threads=1))
     assert growth.ratio < 1.05
     assert len(set(growth.blocks)) == 1
 

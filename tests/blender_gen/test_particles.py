@@ -10,6 +10,7 @@ from blender_gen.deposits.deposit import Deposit, Ground, Lot, Mould, Particle, 
 from blender_gen.deposits.ground import make_ground
 from blender_gen.deposits.pixel_noise import pixel_field
 from blender_gen.deposits.view import audit_deposit, render_deposit
+from blender_gen.device import Device
 from blender_gen.families.particles import make_deposit
 from blender_gen.recipe.particles import Substrate
 from blender_gen.shapes import particle
@@ -43,7 +44,7 @@ def deposit(*particles, ground_um=0.0, paths=False, skin=PLAIN):
 
 def seen(*particles, **options):
     built = deposit(*particles, **options)
-    passes = render_deposit(built, threads=1)
+    passes = render_deposit(built, Device(threads=1))
     audit_deposit(built, passes)
     return passes, deposit_truth(built, passes)
 
@@ -157,7 +158,7 @@ def test_domains_are_constant_patches_within_a_particle():
 
 def test_the_audit_refuses_labels_that_do_not_belong_to_their_population():
     built = deposit(ball(0, 0, 4.0))
-    passes = render_deposit(built, threads=1)
+    passes = render_deposit(built, Device(threads=1))
     passes.phase[80, 100] = 0
     with pytest.raises(RejectedSpecimen, match="disagree"):
         audit_deposit(built, passes)
@@ -282,6 +283,6 @@ def test_few_particles_are_brought_into_the_frame():
 def test_the_same_generator_gives_the_same_deposit():
     first, second = (make_deposit(recipe(coverage=0.3, placement="dropped"), np.random.default_rng(9)) for _ in "ab")
     assert [p.place_um for p in first.particles] == [p.place_um for p in second.particles]
-    a, b = render_deposit(first, threads=1), render_deposit(second, threads=2)
+    a, b = render_deposit(first, Device(threads=1)), render_deposit(second, Device(threads=2))
     for name in ("phase", "instance", "height_um", "normal", "shade"):
         assert np.array_equal(getattr(a, name), getattr(b, name))

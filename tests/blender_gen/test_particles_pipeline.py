@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from blender_gen.device import Device
 from blender_gen.pipeline import make_sample
 from blender_gen.recipe import load_recipe
 
@@ -18,7 +19,7 @@ SMALL = ["frame.width_px=160", "frame.height_px=128"]
 )
 def test_shipped_recipes_make_samples_whose_parts_agree(name, images):
     recipe = load_recipe(RECIPES / f"{name}.yaml", SMALL)
-    sample = make_sample(recipe, index=3, seed=1, threads=1)
+    sample = make_sample(recipe, index=3, seed=1, device=Device(threads=1))
     assert sample.image.shape == (images, 128, 160)
     assert sample.image.dtype == np.uint8
     assert all(image.std() > 1 for image in sample.image)
@@ -37,6 +38,6 @@ def test_shipped_recipes_make_samples_whose_parts_agree(name, images):
 
 def test_a_sample_depends_on_recipe_index_and_seed_alone():
     recipe = load_recipe(RECIPES / "urban_dust.yaml", SMALL)
-    first, again = make_sample(recipe, 0, 0, threads=1), make_sample(recipe, 0, 0, threads=2)
+    first, again = (make_sample(recipe, 0, 0, Device(threads=threads)) for threads in (1, 2))
     assert first.digest == again.digest
-    assert make_sample(recipe, 1, 0, threads=1).digest != first.digest
+    assert make_sample(recipe, 1, 0, Device(threads=1)).digest != first.digest

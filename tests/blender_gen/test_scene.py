@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from specimens import COATING, PORE, RESIN, SUBSTRATE, slab
 
+from blender_gen.device import Device
 from blender_gen.imaging.relief import sky_visibility
 from blender_gen.pipeline import make_sample
 from blender_gen.recipe import load_recipe, with_frame
@@ -87,13 +88,13 @@ def test_labels_hold_only_declared_phases(small):
 
 
 def test_sample_does_not_depend_on_threads_order_or_process(small):
-    first = make_sample(small, 3, seed=1, threads=1).digest
+    first = make_sample(small, 3, seed=1, device=Device(threads=1)).digest
     make_sample(small, 7, seed=1)
-    assert make_sample(small, 3, seed=1, threads=2).digest == first
+    assert make_sample(small, 3, seed=1, device=Device(threads=2)).digest == first
     code = (
-        "from blender_gen.recipe import *; from blender_gen.pipeline import make_sample\n"
+        "from blender_gen.recipe import *; from blender_gen.pipeline import *; from blender_gen.device import *\n"
         "import sys; r = with_frame(load_recipe(sys.argv[1]), width_px=96, height_px=80, pixel_size_um=1.1)\n"
-        "print(make_sample(r, 3, seed=1, threads=2).digest)"
+        "print(make_sample(r, 3, seed=1, device=Device(threads=2)).digest)"
     )
     recipe = str(ROOT / "configs/recipes/slurry_coating.yaml")
     fresh = subprocess.run([sys.executable, "-c", code, recipe], capture_output=True, text=True, check=True)
