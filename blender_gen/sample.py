@@ -25,6 +25,7 @@ read as if each sample had been rendered on what the attribute names.
 """
 
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ def to_json(value: Any) -> str:
 def write_samples(path: Path, samples: Sequence[Sample], header: Header) -> str:
     """Write a shard whole or not at all; returns its digest.
 
-    Raises ValueError if there is no sample or if shapes differ between samples.
+    Raises ValueError if there is no sample or if shapes differ between samples, OSError if there is no room.
     """
     if not samples:
         raise ValueError("a shard needs at least one sample")
@@ -108,7 +109,8 @@ def write_samples(path: Path, samples: Sequence[Sample], header: Header) -> str:
         raise ValueError("all samples of a shard must have one shape and one dtype")
     digest = combined_digest((s.digest for s in samples), header.recipe_hash, header.seed)
     text = h5py.string_dtype()
-    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+    memory = io.BytesIO()  # HDF5 itself cannot be trusted to survive a full disk
+    with h5py.File(memory, "w") as file:
         for name in ARRAYS:
             stack = np.stack([getattr(s, name) for s in samples])
             chunk = (1,) * (stack.ndim - 2) + stack.shape[-2:]
@@ -120,6 +122,8 @@ def write_samples(path: Path, samples: Sequence[Sample], header: Header) -> str:
         file.create_dataset("digest", data=[s.digest for s in samples], dtype=text)
         file.create_dataset("device", data=[s.device for s in samples], dtype=text)
         write_header(file, header, digest)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(memory.getbuffer())
     return digest
 
 
@@ -207,6 +211,10 @@ class SampleFile:
     def stored_digest(self, position: int) -> str:
         """The digest written with the sample, to compare with `sample(position).digest`."""
         return self._read("digest", position).decode()
+
+    def stored_digests(self) -> list[str]:
+        """The digests of all samples, as they were written."""
+        return [digest.decode() for digest in self._read("digest", slice(None))]
 
     def sample(self, position: int) -> Sample:
         """Everything of the sample at `position`."""

@@ -1,100 +1,168 @@
-"""The command line `render-farm`: run, status, verify."""
+"""The command line `render-farm`."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from render_farm.cluster import available_cores, open_pool
-from render_farm.farm import ATTEMPTS, run_job
+from render_farm.clusters import Cluster, load_cluster
+from render_farm.failures import ATTEMPTS, release
+from render_farm.farm import Outcome, merge_job, run_job, submit_job
 from render_farm.folder import Folder, Job
-from render_farm.plan import default_shard_size
+from render_farm.pools import Pool
+from render_farm.pools.opening import cancel_all, open_pools
 from render_farm.progress import Reporter
-from render_farm.status import read_status, status_table, verify
+from render_farm.status import read_status, status_table, verify, watch
 from semforge import cli
 from semforge.errors import InputError, SemforgeError
+from semforge.settings import load_settings
 
 app = cli.application("Render a recipe into a verified dataset: parallel, resumable, the same on any machine.")
 
 EXAMPLE = "configs/recipes/slurry_coating.yaml"
+SHARD_SIZE = 128  # samples in a file, most; a checkpoint or the end of a task makes smaller ones
 
+Recipe = Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe (YAML).")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to the recipe, e.g. frame.width_px=256.")
+]
+Count = Annotated[int, typer.Option(help="Samples in the data set. May grow between runs.", min=1)]
+Out = Annotated[Path, typer.Option(help="Folder for shards, logs and dataset.h5; an unfinished one is resumed.")]
+Seed = Annotated[int, typer.Option(help="Seed of the data set; 0 is a seed like any other.", min=0)]
+ClusterName = Annotated[str, typer.Option(help="Where to render: local, debug, or a YAML file of pools.")]
+Workers = Annotated[int | None, typer.Option(help="Tasks at a time in a local pool.", show_default="one a core", min=1)]
+ShardSize = Annotated[int, typer.Option(help="Samples in a file, most.", min=1)]
+Attempts = Annotated[int, typer.Option(help="How often a failing sample is tried before it is given up.", min=1)]
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Folder that `render-farm run` wrote.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
 
 
 @app.command(epilog=f"Example: render-farm run {EXAMPLE} --count 16 --seed 0 --out runs/coating")
 def run(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe (YAML).")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="Changes to the recipe, e.g. frame.width_px=256."),
-    ] = None,
+    recipe: Recipe,
+    overrides: Overrides = None,
     *,
-    count: Annotated[int, typer.Option(help="Samples in the data set. May grow between runs.")],
-    out: Annotated[Path, typer.Option(help="Folder for shards, logs and dataset.h5; an unfinished one is resumed.")],
-    seed: Annotated[int, typer.Option(help="Seed of the data set; 0 is a seed like any other.")] = 0,
-    workers: Annotated[int | None, typer.Option(help="Shards rendered at a time.", show_default="one a core")] = None,
-    shard_size: Annotated[
-        int | None, typer.Option(help="Samples a shard, most.", show_default="8, fewer if workers would idle")
-    ] = None,
-    attempts: Annotated[int, typer.Option(help="How often a failing shard is tried.")] = ATTEMPTS,
-    cluster: Annotated[str, typer.Option(help="Where to render.")] = "local",
+    count: Count,
+    out: Out,
+    seed: Seed = 0,
+    cluster: ClusterName = "local",
+    workers: Workers = None,
+    shard_size: ShardSize = SHARD_SIZE,
+    attempts: Attempts = ATTEMPTS,
 ) -> None:
-    """Render COUNT samples of RECIPE into OUT/dataset.h5. The same command again goes on where it stopped."""
-    from blender_gen.recipe import load_recipe, recipe_hash, recipe_text
+    """Render COUNT samples of RECIPE into OUT/dataset.h5. The same command again goes on where it stopped.
 
-    _at_least(1, count=count, workers=workers, shard_size=shard_size, attempts=attempts)
-    _at_least(0, seed=seed)
-    loaded = load_recipe(recipe, overrides or ())
-    workers = workers or available_cores()
-    job = Job(
-        recipe=recipe_text(loaded), recipe_hash=recipe_hash(loaded), seed=seed, count=count,
-        shard_size=shard_size or default_shard_size(count, workers),
-    )  # fmt: skip
-    folder, pool = Folder(out), open_pool(cluster, workers)
-    with _interruptible(f"{out}: stopped; verified shards are kept, the same command goes on from there"):
-        with Reporter(cli.console) as reporter:
-            outcome = run_job(folder, job, pool, reporter, attempts)
-        pace = f", {outcome.rendered / outcome.seconds:.2f} samples/s" if outcome.rendered else ""
-        kept = f" ({outcome.found} were there already)" if outcome.found else ""
-        reporter.note(f"{count} samples{kept} in {outcome.seconds:.1f} s{pace} -> {folder.dataset}")
+    On Slurm, tasks that are queued go on if this command is stopped; run it again to follow them.
+    """
+    job = _job(recipe, overrides, count, seed, shard_size)
+    _work(Folder(out), job, load_cluster(cluster), workers, attempts)
 
 
-@app.command(epilog="Example: render-farm status runs/coating --json")
+@app.command(epilog=f"Example: render-farm submit {EXAMPLE} --count 1000 --out runs/big --cluster my_site.yaml")
+def submit(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    *,
+    count: Count,
+    out: Out,
+    cluster: ClusterName,
+    seed: Seed = 0,
+    shard_size: ShardSize = SHARD_SIZE,
+    attempts: Attempts = ATTEMPTS,
+    probe: Annotated[bool, typer.Option(help="Render a few samples here first, to size the tasks.")] = True,
+) -> None:
+    """Hand everything that is missing to Slurm and return. Look with `status`, end with `resume` or `merge`."""
+    job = _job(recipe, overrides, count, seed, shard_size)
+    _hand_in(Folder(out), job, load_cluster(cluster), attempts, probe)
+
+
+@app.command(epilog="Example: render-farm resume runs/coating")
+def resume(
+    folder: Directory,
+    cluster: Annotated[
+        str | None, typer.Option(help="Where to render.", show_default="where it was rendered last")
+    ] = None,
+    workers: Workers = None,
+    attempts: Attempts = ATTEMPTS,
+    retry_quarantined: Annotated[
+        bool, typer.Option("--retry-quarantined", help="Try samples again that were given up.")
+    ] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Hand in what is missing and return.")] = False,
+) -> None:
+    """Go on with what DIR holds: render what is missing, wherever it was lost, and link the data set."""
+    place = Folder(folder)
+    job = place.job()
+    chosen = load_cluster(cluster) if cluster else _last_cluster(place)
+    if retry_quarantined:
+        release(place)
+    if detach:
+        _hand_in(place, job, chosen, attempts, probe=True)
+    else:
+        _work(place, job, chosen, workers, attempts)
+
+
+@app.command(epilog="Example: render-farm cancel runs/coating")
+def cancel(folder: Directory) -> None:
+    """Stop the run in DIR and take its tasks out of Slurm's queue. What is on disk stays."""
+    place = Folder(folder)
+    place.job()
+    for line in cancel_all(place):
+        typer.echo(line)
+
+
+@app.command(epilog="Example: render-farm status runs/coating --watch")
 def status(
     folder: Directory,
     as_json: AsJson = False,
     deep: Annotated[bool, typer.Option("--deep", help="Recompute sample digests too; reads everything.")] = False,
+    watching: Annotated[bool, typer.Option("--watch", help="Show it again and again until it ends.")] = False,
 ) -> None:
-    """Show what of a job is on disk. Read-only, also while it runs."""
-    found = read_status(Folder(folder), deep)
+    """Show what of a job is on disk, and what is being rendered where. Read-only, also while it runs."""
+    place = Folder(folder)
+    if watching:
+        watch(place, cli.console)
+        return
+    found = read_status(place, deep)
     if as_json:
         typer.echo(found.to_json())
     else:
-        cli.console.print(status_table(Folder(folder), found))
+        cli.console.print(status_table(place, found))
 
 
-@app.command(name="verify", epilog="Example: render-farm verify runs/coating")
-def verify_command(folder: Directory, as_json: AsJson = False) -> None:
-    """Recompute the digest of every sample in DIR/dataset.h5; exit 1 if any is bad or missing.
+@app.command(name="verify", epilog="Example: render-farm verify runs/coating --deep")
+def verify_command(
+    folder: Directory,
+    as_json: AsJson = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Recompute the digest of every sample; reads all.")] = False,
+) -> None:
+    """Check that DIR/dataset.h5 holds every sample; exit 1 if any is bad or missing.
 
     The digest depends on recipe, seed and count only, so two machines can compare theirs.
     """
-    found = verify(Folder(folder))
+    found = verify(Folder(folder), deep)
     if as_json:
         typer.echo(found.to_json())
     elif found.passed:
-        replaced = f", {found.rejected} draws rejected and replaced" if found.rejected else ""
-        typer.echo(f"{found.samples} samples verified{replaced}, digest {found.digest}")
+        typer.echo(found.summary)
     else:
         for problem in found.problems:
             typer.echo(problem, err=True)
-        typer.echo(f"{found.samples} samples verified, {found.bad} bad, {found.missing} missing", err=True)
+        typer.echo(found.summary, err=True)
     if not found.passed:
         raise typer.Exit(cli.EXIT_FAILED)
+
+
+@app.command(epilog="Example: render-farm merge runs/coating")
+def merge(folder: Directory) -> None:
+    """Link the shards into DIR/dataset.h5, once all samples are there; for jobs that `submit` handed in."""
+    place = Folder(folder)
+    with _one_line_errors():
+        digest = merge_job(place, place.job())
+    typer.echo(f"{place.job().count} samples, digest {digest} -> {place.dataset}")
 
 
 def main() -> None:
@@ -102,27 +170,80 @@ def main() -> None:
     cli.run(app, "render-farm")
 
 
-def _at_least(least: int, **options: int | None) -> None:
-    for name, value in options.items():
-        if value is not None and value < least:
-            raise InputError(f"--{name.replace('_', '-')} {value}: expected {least} or more")
+def _job(recipe: Path, overrides: list[str] | None, count: int, seed: int, shard_size: int) -> Job:
+    from blender_gen.recipe import load_recipe, recipe_hash, recipe_text
+
+    loaded = load_recipe(recipe, overrides or ())
+    return Job(
+        recipe=recipe_text(loaded), recipe_hash=recipe_hash(loaded), seed=seed, count=count, shard_size=shard_size
+    )
+
+
+def _work(folder: Folder, job: Job, cluster: Cluster, workers: int | None, attempts: int) -> None:
+    """Render what is missing, wait for it, and say what was done."""
+    goes_on = "tasks in Slurm's queue go on, " if _uses_slurm(cluster) else "verified shards are kept, "
+    with _interruptible(f"{folder.root}: stopped; {goes_on}the same command goes on from there"):
+        with Reporter(cli.console) as reporter:
+            outcome = run_job(folder, job, cluster, _opener(folder, cluster, attempts, workers), reporter, attempts)
+            reporter.note(_said(folder, job, outcome))
+
+
+def _hand_in(folder: Folder, job: Job, cluster: Cluster, attempts: int, probe: bool) -> None:
+    if not _uses_slurm(cluster):
+        raise InputError("--cluster: no pool of this cluster outlives the command; use `render-farm run`")
+    with _interruptible(f"{folder.root}: stopped"), Reporter(cli.console) as reporter:
+        tasks = submit_job(
+            folder, job, cluster, _opener(folder, cluster, attempts), reporter, attempts, with_probe=probe
+        )
+        handed = ", ".join(f"{count} tasks to pool {pool}" for pool, count in tasks.items() if count)
+        reporter.note(
+            f"handed in {handed}; look with: render-farm status {folder.root}"
+            if handed
+            else f"nothing to hand in: all that is missing is queued or on disk; render-farm merge {folder.root}"
+        )
+
+
+def _opener(folder: Folder, cluster: Cluster, attempts: int, workers: int | None = None) -> "partial[list[Pool]]":
+    return partial(open_pools, cluster, folder, attempts, workers)
+
+
+def _said(folder: Folder, job: Job, outcome: Outcome) -> str:
+    pace = f", {outcome.rendered / outcome.seconds:.2f} samples/s" if outcome.rendered else ""
+    kept = f" ({outcome.found} were there already)" if outcome.found else ""
+    return f"{job.count} samples{kept} in {outcome.seconds:.1f} s{pace} -> {folder.dataset}"
+
+
+def _uses_slurm(cluster: Cluster) -> bool:
+    return any(pool.engine == "slurm" for pool in cluster.pools.values())
+
+
+def _last_cluster(folder: Folder) -> Cluster:
+    return load_settings(folder.cluster_file, Cluster) if folder.cluster_file.exists() else load_cluster("local")
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """A full disk and the like is one line."""
+    try:
+        yield
+    except OSError as error:
+        raise SemforgeError(f"{error}; what is on disk is kept, the same command goes on from there") from error
 
 
 @contextmanager
 def _interruptible(message: str) -> Iterator[None]:
-    """Let SIGTERM stop the run as Ctrl-C does, and end both with `message` and exit 130; a full disk is one line."""
+    """Let SIGTERM stop the run as Ctrl-C does, and end both with `message` and exit 130."""
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        yield
+        with _one_line_errors():
+            yield
     except KeyboardInterrupt:
         cli.errors.print(f"render-farm: {message}", markup=False)
         raise typer.Exit(cli.EXIT_INTERRUPTED) from None
-    except OSError as error:
-        raise SemforgeError(f"{error}; what is on disk is kept, the same command goes on from there") from error
     finally:
         signal.signal(signal.SIGTERM, before)
 

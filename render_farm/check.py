@@ -1,53 +1,104 @@
-"""What of a job is on disk: done means verified samples in files, never a job's word."""
+"""What of a job is on disk: done means verified samples in files, never a job's word.
 
-from collections.abc import Callable, Iterator
+Recomputing all digests reads everything, which takes an hour where there are a million
+samples. A file that is as large and as old as when its digests were last recomputed, which
+its journal tells, is the same file; only the others need to be opened.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from blender_gen.sample import SampleFile, combined_digest, verify_samples
 from render_farm.folder import Folder, Job
+from render_farm.journal import Attempt, VerifiedShard, read_journals
 from render_farm.plan import Shard
 from semforge.errors import InputError
+
+Trust = Literal["nothing", "journal", "shape"]
+"""What makes a shard count without its pixels being read.
+
+nothing: all digests are recomputed; finds whatever has changed, and takes as long as reading everything.
+journal: that it is as large and as old as when it was last verified; the others are recomputed.
+shape: that, or that it opens whole, is of the job, holds the samples of its name, and that its
+digest follows from theirs: finds truncation, but not changed pixels.
+"""
+
+Vouched = dict[tuple[str, int, int], str]  # name, bytes, mtime_ns -> digest, as the journals tell
 
 
 @dataclass(frozen=True)
 class ShardState:
-    """A shard file and what is wrong with it; `problem` is None if it counts as done."""
+    """A shard file and what is wrong with it; `problem` is None if it counts as done.
+
+    `bytes` and `mtime_ns` are from before the file was looked into, so that a change in the
+    meantime shows. `digest` is None if there is a problem.
+    """
 
     shard: Shard
     path: Path
     problem: str | None
+    bytes: int = 0
+    mtime_ns: int = 0
+    digest: str | None = None
+
+    @property
+    def verified(self) -> VerifiedShard:
+        """What a journal says of the shard, after its digests were recomputed. Raises ValueError with a problem."""
+        if self.digest is None:
+            raise ValueError(f"{self.path}: {self.problem}")
+        return VerifiedShard(self.shard.name, self.bytes, self.mtime_ns, self.digest)
 
 
 def survey(
-    folder: Folder, job: Job, deep: bool, seen: Callable[[ShardState], None] = lambda state: None
+    folder: Folder,
+    job: Job,
+    trust: Trust,
+    attempts: Iterable[Attempt] | None = None,
+    seen: Callable[[ShardState], None] = lambda state: None,
 ) -> list[ShardState]:
-    """Check every shard file in the folder, by first index; `seen` is told each one as it is checked."""
+    """Check every shard file in the folder, by first index; `seen` is told each one as it is checked.
+
+    `attempts` are the folder's journals if they have been read already. In a folder that was
+    copied the files have other times: it takes longer there, the result is the same.
+    """
+    vouched: Vouched = {}
+    if trust != "nothing":
+        vouched = vouched_for(read_journals(folder.journal) if attempts is None else attempts)
     states = []
-    for shard in folder.shards_on_disk():
-        states.append(check_shard(folder, job, shard, deep))
-        seen(states[-1])
+    for shard, path, stat in _files(folder):
+        if digest := vouched.get((shard.name, stat.st_size, stat.st_mtime_ns)):
+            state = ShardState(shard, path, None, stat.st_size, stat.st_mtime_ns, digest)
+        else:
+            state = _check(shard, path, stat, job, deep=trust != "shape")
+        states.append(state)
+        seen(state)
     return states
 
 
 def check_shard(folder: Folder, job: Job, shard: Shard, deep: bool) -> ShardState:
-    """Check one shard file against the job.
+    """Check one shard file against the job, whatever the journals say.
 
-    `deep` recomputes the digest of every sample, at the cost of reading everything. Otherwise
-    the file must open whole, be of the job, hold the samples its name says, and its digest
-    must follow from theirs: a few milliseconds, which finds truncation but not changed pixels.
+    `deep` recomputes the digest of every sample. Otherwise the file must open whole, be of
+    the job, hold the samples its name says, and its digest must follow from theirs: a few
+    milliseconds, which finds truncation but not changed pixels.
     """
     path = folder.shard_path(shard)
     try:
-        problem = _problem(path, job, shard, deep)
-    except InputError as error:
-        problem = str(error).removeprefix(f"{path}: ")
-    except Exception as error:  # damaged bytes make HDF5 raise nearly anything
-        problem = f"cannot be read: {error}"
-    return ShardState(shard, path, problem)
+        stat = path.stat()
+    except FileNotFoundError:
+        return ShardState(shard, path, "is missing")
+    return _check(shard, path, stat, job, deep)
 
 
-def done_indices(states: list[ShardState]) -> set[int]:
+def vouched_for(attempts: Iterable[Attempt]) -> Vouched:
+    """All shards as they were when their digests were last recomputed."""
+    return {(s.name, s.bytes, s.mtime_ns): s.digest for attempt in attempts for s in attempt.shards}
+
+
+def done_indices(states: Iterable[ShardState]) -> set[int]:
     """The samples in shards without a problem."""
     return {index for state in states if state.problem is None for index in state.shard.indices}
 
@@ -59,22 +110,53 @@ def header_problem(file: SampleFile, job: Job) -> str | None:
     return None
 
 
-def _problem(path: Path, job: Job, shard: Shard, deep: bool) -> str | None:
+def _files(folder: Folder) -> Iterator[tuple[Shard, Path, os.stat_result]]:
+    """The shard files, by first index, each asked once for its size and time; other names are ignored."""
+    found = []
+    try:
+        with os.scandir(folder.shards) as entries:
+            for entry in entries:
+                name, dot, kind = entry.name.rpartition(".")
+                if kind == "h5" and (shard := Shard.from_name(name)):
+                    found.append((shard, entry))
+            found.sort(key=lambda pair: pair[0])
+            for shard, entry in found:
+                try:
+                    yield shard, folder.shards / entry.name, entry.stat()
+                except FileNotFoundError:
+                    continue  # set aside by a run that is at work
+    except FileNotFoundError:
+        return
+
+
+def _check(shard: Shard, path: Path, stat: os.stat_result, job: Job, deep: bool) -> ShardState:
+    digest = None
+    try:
+        digest, problem = _inspect(path, job, shard, deep)
+    except InputError as error:
+        problem = str(error).removeprefix(f"{path}: ")
+    except Exception as error:  # damaged bytes make HDF5 raise nearly anything
+        problem = f"cannot be read: {error}"
+    return ShardState(shard, path, problem, stat.st_size, stat.st_mtime_ns, digest if problem is None else None)
+
+
+def _inspect(path: Path, job: Job, shard: Shard, deep: bool) -> tuple[str, str | None]:
+    """The file's digest, and what is wrong with it."""
     if deep:
         file, bad = verify_samples(path)
     else:
         file, bad = SampleFile(path), []
     with file:
-        if wrong := header_problem(file, job):
-            return wrong
-        if file.index.tolist() != list(shard.indices):
-            return "does not hold the samples that its name says"
-        if bad:
-            return f"{len(bad)} of {len(file)} samples do not match their digest"
-        if combined_digest(_digests(file), job.recipe_hash, job.seed) != file.digest:
-            return "the file's digest does not follow from its samples"
+        return file.digest, _problem(file, bad, job, shard)
+
+
+def _problem(file: SampleFile, bad: list[int], job: Job, shard: Shard) -> str | None:
+    if wrong := header_problem(file, job):
+        return wrong
+    if file.index.tolist() != list(shard.indices):
+        return "does not hold the samples that its name says"
+    if bad:
+        return f"{len(bad)} of {len(file)} samples do not match their digest"
+    if combined_digest(file.stored_digests(), job.recipe_hash, job.seed) != file.digest:
+        return "the file's digest does not follow from its samples"
     return None
-
-
-def _digests(file: SampleFile) -> Iterator[str]:
-    return (file.stored_digest(position) for position in range(len(file)))

@@ -8,8 +8,9 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from render_farm.folder import Folder
 from render_farm.journal import read_lines
@@ -32,7 +33,7 @@ def record_failure(folder: Folder, index: int, failure: SampleFailure) -> None:
     """Add a failed attempt at sample `index`."""
     folder.failures.mkdir(exist_ok=True)
     line = json.dumps(asdict(failure)) + "\n"
-    file = os.open(folder.failures / f"sample_{index:06d}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    file = os.open(_path(folder, index), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     try:
         os.write(file, line.encode())
     finally:
@@ -44,13 +45,12 @@ def failure(node: str, attempt: str, problem: str, final: bool = False) -> Sampl
     return SampleFailure(round(time.time(), 3), node, attempt, problem, final)
 
 
-def read_failures(folder: Folder) -> dict[int, list[SampleFailure]]:
-    """The failed attempts of every sample that had any, oldest first."""
-    found = {}
-    for path in folder.failures.glob("sample_*.jsonl"):
-        if match := re.fullmatch(r"sample_(\d{6,})", path.stem):
-            found[int(match[1])] = [SampleFailure(**line) for line in read_lines(path)]
-    return found
+def read_failures(folder: Folder, indices: Iterable[int] | None = None) -> dict[int, list[SampleFailure]]:
+    """The failed attempts, oldest first, of every sample that had any, or of those named."""
+    if indices is None:
+        named = (re.fullmatch(r"sample_(\d{6,})", path.stem) for path in folder.failures.glob("sample_*.jsonl"))
+        indices = sorted(int(match[1]) for match in named if match)
+    return {index: [SampleFailure(**line) for line in read_lines(_path(folder, index))] for index in indices}
 
 
 def quarantined(failures: Mapping[int, list[SampleFailure]], attempts: int = ATTEMPTS) -> dict[int, SampleFailure]:
@@ -66,3 +66,7 @@ def release(folder: Folder) -> None:
     """Forget all failures, so that every sample gets its attempts anew."""
     for path in folder.failures.glob("sample_*.jsonl"):
         path.unlink()
+
+
+def _path(folder: Folder, index: int) -> Path:
+    return folder.failures / f"sample_{index:06d}.jsonl"

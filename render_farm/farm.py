@@ -1,26 +1,47 @@
-"""A run: find out what is done, render the rest, link it all into one data set."""
+"""A run: find out what is on disk, have the rest rendered, link it all into one data set.
 
+The coordinator decides from two things only: which samples are on disk, and which attempts
+are alive. What is neither on disk, nor in quarantine, nor in a live attempt is planned and
+handed in, until nothing is missing. So it does not matter what was lost, nor how.
+"""
+
+import errno
 import json
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from render_farm.check import ShardState, check_shard, done_indices, survey
-from render_farm.cluster import Pool, SampleMade, ShardEnded
-from render_farm.folder import Folder, Job
-from render_farm.merge import merge
-from render_farm.plan import Shard, plan_shards
-from render_farm.progress import Reporter
-from semforge.errors import SemforgeError
+import yaml
 
-ATTEMPTS = 3
+from render_farm.balance import Load, busy, rebalance
+from render_farm.check import ShardState, check_shard, done_indices, survey
+from render_farm.clusters import Cluster
+from render_farm.failures import ATTEMPTS, failure, quarantined, read_failures, record_failure
+from render_farm.folder import Folder, Job
+from render_farm.journal import Attempt, read_journal, read_journals
+from render_farm.merge import merge
+from render_farm.plan import UNTIMED_TASK, Task, plan_tasks
+from render_farm.pools import Ending, Pool
+from render_farm.pools.opening import cancel_strays
+from render_farm.probe import probe, seconds_per_sample
+from render_farm.progress import Reporter
+from render_farm.speed import Speeds
+from render_farm.task import DISK, DONE, NODE
+from semforge.errors import InputError, SemforgeError
+from semforge.files import write_text
+
+FRUITLESS = 10  # attempts in a row that ended without a new sample on disk, and the run gives up
+PROBE_OF_DISK = 1 << 16  # bytes
 
 
 class RunFailed(SemforgeError):
-    """Some shards could not be rendered. The message names them and their logs; the others are on disk."""
+    """Some samples could not be rendered. The message names them and their logs; the others are on disk."""
+
+
+class Cancelled(SemforgeError):
+    """`render-farm cancel` was called."""
 
 
 @dataclass(frozen=True)
@@ -33,28 +54,83 @@ class Outcome:
     digest: str
 
 
-def run_job(folder: Folder, job: Job, pool: Pool, reporter: Reporter, attempts: int = ATTEMPTS) -> Outcome:
+def run_job(
+    folder: Folder, job: Job, cluster: Cluster, open_pools: Callable[[], Sequence[Pool]], reporter: Reporter,
+    attempts: int = ATTEMPTS,
+) -> Outcome:  # fmt: skip
     """Bring `folder` to hold `dataset.h5` with the job's samples; what is on disk and verifies is kept.
 
     With a smaller count than before the data set links the first samples only, and the shards
     beyond are kept. Raises InputError if the folder holds another job or another run is at
-    work there, RunFailed if a shard failed in every attempt.
+    work there, RunFailed if samples failed in every attempt or no task gets anywhere.
     """
     began = time.monotonic()
     with folder.locked():
-        folder.begin(job)
-        done = done_indices(_keep_verified(folder, job, reporter))
-        shards = plan_shards(job.count, done, job.shard_size)
-        found = sum(index < job.count for index in done)
-        if shards:
-            reporter.rendering(found, job.count)
-            _render(folder, job, pool, reporter, shards, attempts, found)
-        digest = merge(folder, job, [state.shard for state in survey(folder, job, deep=False) if state.problem is None])
+        coordinator, found = _begin(folder, job, cluster, open_pools, reporter, attempts)
+        try:
+            coordinator.work()
+        finally:
+            coordinator.leave()
+        given_up = coordinator.given_up
+        if given_up:
+            raise RunFailed(_quarantine_text(folder, job, attempts))
+        digest = _merge(folder, job, survey(folder, job, trust="journal"))
     return Outcome(found, job.count - found, time.monotonic() - began, digest)
 
 
+def submit_job(
+    folder: Folder, job: Job, cluster: Cluster, open_pools: Callable[[], Sequence[Pool]], reporter: Reporter,
+    attempts: int = ATTEMPTS, with_probe: bool = False,
+) -> dict[str, int]:  # fmt: skip
+    """Hand in what is missing and return: tasks by pool. Raises InputError as `run_job`.
+
+    `with_probe`: if no pool's speed is known, render a few samples here first.
+    """
+    with folder.locked():
+        coordinator, _ = _begin(folder, job, cluster, open_pools, reporter, attempts)
+        if with_probe and coordinator.needs_probe:
+            reporter.note("rendering a few samples here, to size the tasks")
+            coordinator.learn_from_probe(probe(folder))
+        return coordinator.hand_in_all()
+
+
+def merge_job(folder: Folder, job: Job) -> str:
+    """Link the shards on disk into `dataset.h5`; returns its digest. Raises InputError if samples are missing."""
+    with folder.locked():
+        states = survey(folder, job, trust="journal")
+        missing = set(range(job.count)) - done_indices(states)
+        if missing:
+            raise InputError(
+                f"{folder.root}: {len(missing)} of {job.count} samples are not on disk yet; "
+                f"see render-farm status, go on with render-farm resume {folder.root}"
+            )
+        return _merge(folder, job, states)
+
+
+def _merge(folder: Folder, job: Job, states: Sequence[ShardState]) -> str:
+    return merge(folder, job, [state.shard for state in states if state.problem is None])
+
+
+def _begin(
+    folder: Folder, job: Job, cluster: Cluster, open_pools: Callable[[], Sequence[Pool]], reporter: Reporter,
+    attempts: int,
+) -> tuple["Coordinator", int]:  # fmt: skip
+    folder.begin(job)
+    write_text(folder.cluster_file, yaml.safe_dump(cluster.model_dump(mode="json", exclude_unset=True)))
+    pools = open_pools()
+    if strays := cancel_strays(folder):
+        reporter.note(f"{strays} tasks that no record knows of were cancelled")
+    coordinator = Coordinator(folder, job, cluster, pools, reporter, attempts)
+    if not coordinator.adopted:
+        folder.sweep()
+    done = done_indices(_keep_verified(folder, job, reporter))
+    found = sum(index < job.count for index in done)
+    coordinator.done = done
+    return coordinator, found
+
+
 def _keep_verified(folder: Folder, job: Job, reporter: Reporter) -> list[ShardState]:
-    """Verify all shards on disk; those with a problem are set aside, beside the others."""
+    """Verify the shards on disk that no journal vouches for; those with a problem are set aside, beside the others."""
     on_disk = folder.shards_on_disk()
     reporter.verifying(sum(map(len, on_disk)))
     checked = 0
@@ -64,55 +140,270 @@ def _keep_verified(folder: Folder, job: Job, reporter: Reporter) -> list[ShardSt
         checked += len(state.shard)
         reporter.show(checked)
         if state.problem is not None:
-            aside = state.path.with_name(state.path.name + ".bad")
-            os.replace(state.path, aside)
-            reporter.note(f"{state.path}: {state.problem}; set aside as {aside.name}, rendering it again")
+            _set_aside(state, reporter)
 
-    return survey(folder, job, deep=True, seen=seen)
+    return survey(folder, job, trust="journal", seen=seen)
 
 
-def _render(
-    folder: Folder, job: Job, pool: Pool, reporter: Reporter, shards: Sequence[Shard], attempts: int, done: int
-) -> None:
-    """Render the shards, those that fail up to `attempts` times. Raises RunFailed if some failed to the end."""
-    failures: dict[Shard, str] = {}
-    todo = list(shards)
-    for attempt in range(1, attempts + 1):
-        made: Counter[Shard] = Counter()  # samples of shards that are being rendered
-        again: list[Shard] = []
-        try:
-            with closing(pool.run(folder, todo)) as events:
-                for event in events:
-                    if isinstance(event, SampleMade):
-                        made[event.shard] += 1
-                    else:
-                        del made[event.shard]
-                        state = check_shard(folder, job, event.shard, deep=True)
-                        if state.problem is None:
-                            done += len(event.shard)
-                            _record(folder, event)
-                        elif event.retry and attempt < attempts:
-                            again.append(event.shard)
-                            reporter.note(f"{event.shard.name}: {_why(event, state)}; it gets another attempt")
-                        else:
-                            failures[event.shard] = _why(event, state)
-                    reporter.show(done + made.total())
-        finally:
-            folder.sweep()  # a worker that was killed leaves its half-written file
-        todo = sorted(again)
+def _set_aside(state: ShardState, reporter: Reporter) -> None:
+    aside = state.path.with_name(state.path.name + ".bad")
+    os.replace(state.path, aside)
+    reporter.note(f"{state.path}: {state.problem}; set aside as {aside.name}, rendering it again")
+
+
+class Coordinator:
+    """Keeps the pools at work until every sample is on disk or given up."""
+
+    def __init__(
+        self, folder: Folder, job: Job, cluster: Cluster, pools: Sequence[Pool], reporter: Reporter, attempts: int
+    ):
+        self.done: set[int] = set()
+        self._folder, self._job, self._cluster, self._reporter = folder, job, cluster, reporter
+        self._pools = {pool.name: pool for pool in pools}
+        self._attempts = attempts
+        # Of every live attempt the samples that are still its own, by pool.
+        self._live = {pool.name: {a: set(task.indices) for a, task in pool.adopt().items()} for pool in pools}
+        self._queued: set[str] = set()
+        self._seen: set[str] = set()  # shards that were looked at
+        self._withdrawn: set[str] = set()
+        self._fruitless = 0
+        self._node_failures: Counter[str] = Counter()
+        self._speeds = Speeds(cluster, {pool.name: pool.slots for pool in pools})
+        self._speeds.learn(read_journals(folder.journal))
+        self._held_back = False
+        self._quarantine: set[int] = set()
+
+    @property
+    def adopted(self) -> int:
+        """Tasks of an earlier run that are alive."""
+        return sum(len(live) for live in self._live.values())
+
+    @property
+    def given_up(self) -> set[int]:
+        """Samples of the job in quarantine."""
+        return {index for index in self._quarantine if index < self._job.count}
+
+    @property
+    def needs_probe(self) -> bool:
+        """Whether nobody knows what a sample takes."""
+        return bool(self._missing()) and not any(c.seconds_per_sample for c in self._speeds.capacities())
+
+    def learn_from_probe(self, found: Attempt) -> None:
+        """Take a probe's samples as done, and its time as that of a task of relative speed 1."""
+        self._find_shards()
+        self._speeds.expect(seconds_per_sample(found))
+
+    def work(self) -> None:
+        """Hand in, look, and hand in again until nothing is missing."""
+        self._quarantine = set(quarantined(read_failures(self._folder), self._attempts))
+        if not self._missing():
+            return
+        self._reporter.rendering(sum(index < self._job.count for index in self.done), self._job.count)
+        if self.adopted:
+            self._reporter.note(f"{self.adopted} tasks of an earlier run are alive; following them")
+        self._hand_in(self._missing())
+        while self._missing():
+            time.sleep(self._cluster.poll_s)
+            if self._folder.cancel_mark.exists():
+                self.stop()
+                raise Cancelled(f"{self._folder.root}: cancelled; what is on disk is kept")
+            if self._look():
+                self._hand_in(self._missing())
+            self._balance()
+            self._reporter.show(self._made())
+        self.stop()  # a slow copy of samples that are on disk by now
+
+    def hand_in_all(self) -> dict[str, int]:
+        """Hand in everything missing at once, for nobody will be there to hand in more."""
+        self._quarantine = set(quarantined(read_failures(self._folder), self._attempts))
+        return self._hand_in(self._missing(), all_at_once=True)
+
+    def stop(self) -> None:
+        """End all tasks."""
+        for pool in self._pools.values():
+            pool.stop()
+
+    def leave(self) -> None:
+        """Go; processes of this machine end, what is in Slurm's queue goes on."""
+        for pool in self._pools.values():
+            pool.leave()
+
+    def _missing(self) -> set[int]:
+        """Samples that are neither on disk nor given up."""
+        return set(range(self._job.count)) - self.done - self._quarantine
+
+    def _hand_in(self, missing: set[int], all_at_once: bool = False) -> dict[str, int]:
+        """Plan and submit the missing samples that no live attempt has; returns tasks by pool."""
+        held = set[int]().union(*(own for live in self._live.values() for own in live.values()))
+        todo = sorted(missing - held)
+        capacities = busy(self._loads())
+        untimed = not any(capacity.seconds_per_sample for capacity in capacities)
+        at_first = sum(capacity.slots for capacity in capacities) * UNTIMED_TASK[0]
+        # While nobody knows what a sample takes, a first task a slot finds out; planned by time is planned better.
+        self._held_back = untimed and not all_at_once and len(todo) > at_first
+        if self._held_back:
+            todo = todo[: max(0, at_first - len(held & missing))]
         if not todo:
-            break
-    if failures:
-        named = "; ".join(f"{shard.name}: {why} (log: {folder.log_path(shard)})" for shard, why in failures.items())
-        raise RunFailed(f"{len(failures)} of {len(shards)} shards failed, the others are on disk; {named}")
+            return {}
+        plan = plan_tasks(todo, capacities)
+        for name, tasks in plan.items():
+            if tasks:
+                submitted = self._pools[name].submit(tasks)
+                self._live[name] |= {attempt: set(task.indices) for attempt, task in submitted.items()}
+        return {name: len(tasks) for name, tasks in plan.items()}
+
+    def _look(self) -> bool:
+        """Take note of what ended and what is on disk now; True if there may be something to hand in."""
+        ended: dict[str, list[str]] = {}
+        self._queued = set()
+        for name, pool in self._pools.items():
+            alive = pool.look()
+            if alive is None:
+                self._reporter.note("Slurm's queue cannot be asked; waiting")
+                continue
+            self._queued |= {attempt for attempt, state in alive.items() if state == "queued"}
+            ended[name] = [attempt for attempt in self._live[name] if attempt not in alive]
+        before = len(self.done)
+        self._find_shards()
+        for name, attempts in ended.items():
+            endings = self._pools[name].endings(attempts)
+            for attempt in attempts:
+                self._note_end(name, attempt, endings.get(attempt))
+        if len(self.done) > before:
+            self._fruitless = 0
+        if self._fruitless >= FRUITLESS:
+            self.stop()
+            raise RunFailed(f"the last {FRUITLESS} tasks ended without a sample; the last one: {self._last_problem}")
+        learned = self._learn()
+        return any(ended.values()) or (self._held_back and learned)
+
+    def _find_shards(self) -> None:
+        for shard in self._folder.shards_on_disk():
+            if shard.name not in self._seen:
+                self._seen.add(shard.name)
+                if not set(shard.indices) <= self.done:
+                    # Quick: the task that wrote it has read it back.
+                    state = check_shard(self._folder, self._job, shard, deep=False)
+                    if state.problem is None:
+                        self.done |= set(shard.indices)
+                    else:
+                        _set_aside(state, self._reporter)
+                        self._seen.discard(shard.name)
+
+    def _note_end(self, pool: str, attempt: str, ending: Ending | None) -> None:
+        """Find out why an attempt ended, and whom it counts against."""
+        own = self._live[pool].pop(attempt)
+        journal = (read_journal(self._folder.journal_path(attempt)) or [None])[-1]
+        self._quarantine |= set(quarantined(read_failures(self._folder, own), self._attempts))
+        self._speeds.learn([journal] if journal else [])
+        left = own - self.done - self._quarantine
+        if attempt in self._withdrawn or not left:
+            return
+        why = journal.why if journal else ""
+        if why.startswith(DISK) or _disk_is_full(self._folder):
+            self.stop()
+            raise SemforgeError(
+                f"{self._folder.root}: cannot be written to ({why or 'no space left'}); make room, then go on with "
+                f"render-farm resume {self._folder.root}"
+            )
+        problem = why or (ending.problem if ending else "ended, nobody knows why")
+        node = f" on {journal.node}" if journal else ""
+        self._last_problem = f"{problem}{node} (log: {self._folder.log_path(attempt)})"
+        self._fruitless += 1
+        if why.startswith(NODE) or (ending and ending.blame == "node"):
+            self._blame_node(journal.node if journal else "", problem)
+        elif not why and ending and ending.blame == "sample" and journal:
+            self._blame_sample(own, journal, ending.problem)
+        elif why and why != DONE and not why.startswith("stopped"):
+            self._blame_sample(own, journal, why)
+        if left := left - self._quarantine:
+            self._reporter.note(
+                f"{attempt} of pool {pool}{node}: {problem}; {len(left)} of its samples go to another attempt"
+            )
+
+    def _blame_node(self, node: str, problem: str) -> None:
+        self._node_failures[node] += 1
+        if node and self._node_failures[node] == self._cluster.node_failures:
+            self._reporter.note(f"{node}: failed {self._node_failures[node]} times ({problem}); it gets no more tasks")
+            for pool in self._pools.values():
+                pool.avoid([node])
+
+    def _blame_sample(self, own: Iterable[int], journal: Attempt | None, problem: str) -> None:
+        """A task died with its renderer: the first sample that it had not made was under way."""
+        under_way = [index for index in sorted(own) if index not in self.done and not _made(journal, index)]
+        if under_way and journal is not None:
+            record_failure(self._folder, under_way[0], failure(journal.node, journal.id, problem))
+            self._quarantine |= set(quarantined(read_failures(self._folder, under_way[:1]), self._attempts))
+
+    def _learn(self) -> bool:
+        """Take what live attempts have measured by now; True if speeds are known that were not before."""
+        running = [a for live in self._live.values() for a in live if a not in self._queued]
+        return self._speeds.learn(
+            attempt for name in running for attempt in read_journal(self._folder.journal_path(name))[-1:]
+        )
+
+    def _loads(self) -> list[Load]:
+        loads = []
+        for capacity in self._speeds.capacities():
+            live = self._live[capacity.pool]
+            queued = [Task.of(own) for attempt, own in live.items() if attempt in self._queued and own]
+            running = [Task.of(left) for left in self._running(capacity.pool).values() if left]
+            loads.append(Load(capacity, tuple(queued), tuple(running)))
+        return loads
+
+    def _running(self, pool: str) -> dict[str, set[int]]:
+        """The running attempts of a pool with the samples that each has not made yet."""
+        return {
+            attempt: own - self.done - self._speeds.made.get(attempt, set())
+            for attempt, own in self._live[pool].items()
+            if attempt not in self._queued
+        }
+
+    def _balance(self) -> None:
+        """Take back queued tasks and the ends of running ones where that ends the run sooner."""
+        if self._held_back:
+            return
+        moves = rebalance(self._loads())
+        for name in moves.withdraw:
+            queued = [attempt for attempt in self._live[name] if attempt in self._queued]
+            self._withdrawn |= set(queued)
+            self._pools[name].withdraw(queued)
+        for move in moves.handovers:
+            attempt = [name for name, left in self._running(move.from_pool).items() if left][move.position]
+            given = set(move.task.indices)
+            line = {"t": round(time.time(), 3), "attempt": attempt, "task": str(move.task), "to": move.to_pool}
+            with self._folder.handed_over.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            self._live[move.from_pool][attempt] -= given
+            for new, task in self._pools[move.to_pool].submit([move.task]).items():
+                self._live[move.to_pool][new] = set(task.indices)
+
+    def _made(self) -> int:
+        """Samples on disk and in the memory of live tasks."""
+        in_memory = set[int]().union(*self._speeds.made.values()) if self._speeds.made else set()
+        return sum(index < self._job.count for index in self.done | in_memory)
 
 
-def _why(event: ShardEnded, state: ShardState) -> str:
-    return f"what it wrote {state.problem}" if state.path.exists() else event.problem
+def _made(journal: Attempt | None, index: int) -> bool:
+    return journal is not None and index in journal.samples
 
 
-def _record(folder: Folder, event: ShardEnded) -> None:
-    """Note what a shard took, for `status` to tell the seconds a sample."""
-    line = {"shard": event.shard.name, "samples": len(event.shard), "seconds": round(event.seconds, 3)}
-    with folder.timings.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+def _disk_is_full(folder: Folder) -> bool:
+    probe = folder.root / ".room"
+    try:
+        with probe.open("wb") as file:
+            file.write(bytes(PROBE_OF_DISK))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    finally:
+        probe.unlink(missing_ok=True)
+    return False
+
+
+def _quarantine_text(folder: Folder, job: Job, attempts: int) -> str:
+    bad = {i: f for i, f in quarantined(read_failures(folder), attempts).items() if i < job.count}
+    shown = "; ".join(f"sample {i}: {f.problem} (log: {folder.log_path(f.attempt)})" for i, f in list(bad.items())[:3])
+    more = f"; and {len(bad) - 3} more, see render-farm status" if len(bad) > 3 else ""
+    return f"{len(bad)} of {job.count} samples are in quarantine, the others are on disk; {shown}{more}"

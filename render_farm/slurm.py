@@ -13,6 +13,8 @@ from semforge.errors import SemforgeError
 
 PATIENCE_S = 60.0
 DEFAULT_ARRAY = 1001  # Slurm's own MaxArraySize
+ENDED = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
+         "PREEMPTED", "REVOKED", "TIMEOUT")  # fmt: skip
 
 
 class SlurmError(SemforgeError):
@@ -28,6 +30,11 @@ class QueuedTask:
     reason: str
 
     @property
+    def alive(self) -> bool:
+        """Whether it is yet to end. Slurm shows ended tasks for some minutes."""
+        return self.state not in ENDED
+
+    @property
     def waits(self) -> bool:
         """Whether it has not begun, or not begun again."""
         return self.state in ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SUSPENDED")
@@ -39,14 +46,14 @@ def available() -> bool:
 
 
 def queue(name: str) -> dict[str, QueuedTask] | None:
-    """This user's tasks of that job name, by attempt id (12_3; 12_0 for a job without array).
+    """This user's tasks of that job name, by attempt id (12_3; 12_0 for a job without array), ended ones too.
 
     None if the queue cannot be asked, now or here: the answer is not 'none'.
     """
     if not available():
         return None
     try:
-        return parse_queue(_call("squeue", "-h", "-r", "--me", "-n", name, "-o", "%F|%K|%T|%N|%r"))
+        return parse_queue(_call("squeue", "-h", "-r", "--me", "-t", "all", "-n", name, "-o", "%F|%K|%T|%N|%r"))
     except SlurmError:
         return None
 
@@ -60,16 +67,16 @@ def parse_queue(text: str) -> dict[str, QueuedTask]:
     return tasks
 
 
-def endings(ids: Collection[str]) -> dict[str, str]:
+def endings(attempts: Collection[str]) -> dict[str, str]:
     """How tasks ended, as far as accounting tells: `NODE_FAIL on n3`; empty where there is no accounting."""
-    if not ids or shutil.which("sacct") is None:
+    if not attempts or shutil.which("sacct") is None:
         return {}
-    jobs = ",".join(sorted({id.partition("_")[0] for id in ids}))
+    jobs = ",".join(sorted({attempt.partition("_")[0] for attempt in attempts}))
     try:
         told = parse_endings(_call("sacct", "-X", "-n", "-P", "-j", jobs, "-o", "JobID,State,NodeList"))
     except SlurmError:
         return {}
-    return {id: told[id] for id in ids if id in told}
+    return {attempt: told[attempt] for attempt in attempts if attempt in told}
 
 
 def parse_endings(text: str) -> dict[str, str]:
@@ -83,21 +90,17 @@ def parse_endings(text: str) -> dict[str, str]:
     return found
 
 
-def cancel(ids: Iterable[str], pending_only: bool = False) -> None:
+def cancel(attempts: Iterable[str], pending_only: bool = False) -> None:
     """Cancel tasks by attempt id; one that is gone already is no error. Raises SlurmError if Slurm cannot be asked."""
-    # Tasks of one array in one word, 12_[0-3,7]: an argument a task would be too long a line.
     by_job: dict[str, list[int]] = {}
-    for id in ids:
-        job, _, index = id.partition("_")
+    for attempt in attempts:
+        job, _, index = attempt.partition("_")
         by_job.setdefault(job, []).append(int(index))
     only = ["--state=PENDING"] if pending_only else []
-    for job, indices in by_job.items():
-        try:
-            _call("scancel", "--quiet", *only, f"{job}_[{index_ranges(indices)}]")
-        except SlurmError as error:
-            if "Invalid job id" not in str(error):
-                raise
-            _call("scancel", "--quiet", *only, job)  # a job without array
+    # Tasks of one array in one word, 12_[0-3,7]: an argument a task would be too long a line.
+    words = [f"{job}_[{index_ranges(indices)}]" if indices != [0] else job for job, indices in by_job.items()]
+    if words:
+        _call("scancel", "--quiet", *only, *words)
 
 
 def index_ranges(indices: Collection[int]) -> str:

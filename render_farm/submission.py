@@ -75,3 +75,8 @@ def _last_line(error: BaseException) -> str:
     if isinstance(text, bytes):
         text = text.decode(errors="replace")
     return (text.strip().splitlines() or ["refused"])[-1]
+
+
+def again(call: Callable[[], Any]) -> Any:
+    """What a call's `checkpoint` returns to submitit: the same call, when the job begins again."""
+    return submitit.helpers.DelayedSubmission(call)

@@ -1,13 +1,13 @@
-"""The real command line `render-farm` over fake workers: fake_farm.py BEHAVIOUR_JSON run ..."""
+"""The real command line `render-farm` over fake renderers: fake_farm.py BEHAVIOUR_JSON run ..."""
 
 import json
 import sys
 from functools import partial
 
-from farm_fakes import worker_command
+from farm_fakes import renderer_command
 
-from render_farm.__main__ import main
-from render_farm.cluster import CLUSTERS, LocalPool
+from render_farm import __main__
+from render_farm.pools.opening import open_pools
 
-CLUSTERS["local"] = partial(LocalPool, command=worker_command(**json.loads(sys.argv.pop(1))))
-main()
+__main__.open_pools = partial(open_pools, command=renderer_command(**json.loads(sys.argv.pop(1))))
+__main__.main()

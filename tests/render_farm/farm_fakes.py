@@ -1,17 +1,23 @@
-"""A farm without Blender: jobs, and a worker process that makes samples out of random numbers."""
+"""A farm without Blender: jobs, and a renderer process that makes samples out of random numbers."""
 
 import hashlib
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from blender_gen.sample import Header, Sample
-from render_farm.cluster import LocalPool
-from render_farm.folder import Job
+from rich.console import Console
 
-WORKER = Path(__file__).with_name("fake_worker.py")
+from blender_gen.sample import Header, Sample
+from render_farm.clusters import Cluster
+from render_farm.farm import Outcome, run_job
+from render_farm.folder import Folder, Job
+from render_farm.pools.opening import open_pools
+from render_farm.progress import Reporter
+
+RENDERER = Path(__file__).with_name("fake_renderer.py")
 
 
 def make_job(count: int = 8, seed: int = 0, shard_size: int = 4, recipe: str = "family: fake\n") -> Job:
@@ -36,11 +42,22 @@ def make_sample(job: Job, index: int, size: int = 16) -> Sample:
     )  # fmt: skip
 
 
-def worker_command(**behaviour: object) -> tuple[str, ...]:
-    """The command of a fake worker, see fake_worker.py for what it can be told to do."""
-    return (sys.executable, str(WORKER), json.dumps(behaviour))
+def renderer_command(**behaviour: object) -> tuple[str, ...]:
+    """The command of a fake renderer, see fake_renderer.py for what it can be told to do."""
+    return (sys.executable, str(RENDERER), json.dumps(behaviour))
 
 
-def fake_pool(workers: int = 2, **behaviour: object) -> LocalPool:
-    """A local pool of fake workers."""
-    return LocalPool(workers, worker_command(**behaviour))
+def fake_cluster(**settings: object) -> Cluster:
+    """This machine, looked at often."""
+    return Cluster.model_validate({"pools": {"local": {"engine": "local", "workers": 2}}, "poll_s": 0.05} | settings)
+
+
+def render(
+    folder: Folder, job: Job, console: Console | None = None, cluster: Cluster | None = None, attempts: int = 3,
+    **behaviour: object,
+) -> Outcome:  # fmt: skip
+    """A whole run with fake renderers."""
+    cluster = cluster or fake_cluster()
+    opener = partial(open_pools, cluster, folder, attempts, command=renderer_command(**behaviour))
+    with Reporter(console or Console(quiet=True)) as reporter:
+        return run_job(folder, job, cluster, opener, reporter, attempts)

@@ -1,7 +1,7 @@
-"""The real worker around a maker without Blender. The first argument is JSON that says how to misbehave:
+"""The real renderer process around a maker without Blender. The first argument is JSON that says how to misbehave:
 
-pause_s: time a sample takes; at: the index where to misbehave; how: kill, crash or refuse;
-once: a file that is made at the first misbehaviour and prevents the next.
+pause_s: time a sample takes; at: the index where to misbehave; how: kill, crash, refuse or hang, or
+unfit: what is wrong with the machine; once: a file that is made at the first misbehaviour and prevents the next.
 """
 
 import json
@@ -15,23 +15,27 @@ from farm_fakes import make_header, make_sample
 
 from blender_gen.sample import Sample
 from render_farm.folder import Job
-from render_farm.worker import Maker, main
-from semforge.errors import InputError
+from render_farm.renderer import Maker, main
+from semforge.errors import DeviceAbsent, InputError
 
 behaviour = json.loads(sys.argv.pop(1))
 
 
 def misbehave(how: str) -> None:
-    """Fail in one of the ways a worker can."""
+    """Fail in one of the ways a renderer can."""
     if how == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if how == "refuse":
         raise InputError("no such detector")
+    if how == "hang":
+        time.sleep(3600)
     raise RuntimeError("scene fell apart")
 
 
-def fake_maker(job: Job, threads: int) -> Maker:
+def fake_maker(job: Job, device: str, threads: int) -> Maker:
     """Samples of random numbers."""
+    if "unfit" in behaviour:
+        raise DeviceAbsent(behaviour["unfit"])
 
     def sample(index: int) -> Sample:
         os.write(1, b"Fra:1 noise that a C library prints\n")

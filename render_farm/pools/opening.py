@@ -1,0 +1,105 @@
+"""From a cluster's settings to its pools."""
+
+import os
+from collections.abc import Sequence
+
+from render_farm import slurm
+from render_farm.child import RENDERER
+from render_farm.clusters import Cluster, PoolSettings
+from render_farm.clusters import LocalPool as LocalSettings
+from render_farm.clusters import SlurmPool as SlurmSettings
+from render_farm.folder import Folder
+from render_farm.plan import Task
+from render_farm.pools import Pool
+from render_farm.pools.debug import DebugPool
+from render_farm.pools.local import LocalPool, MakeOrder
+from render_farm.pools.slurm import SlurmPool, SlurmQueue
+from render_farm.pools.submissions import read_submissions
+from render_farm.task import Order
+from semforge.errors import InputError
+
+
+def open_pools(
+    cluster: Cluster, folder: Folder, attempts: int, workers: int | None = None, command: Sequence[str] = RENDERER
+) -> list[Pool]:
+    """The pools of a cluster, for the job in `folder`; `workers` goes over what local pools say.
+
+    Raises InputError if a pool needs a Slurm that is not here.
+    """
+    queue = SlurmQueue(folder.queue_name, cluster.poll_s / 2)
+    if any(pool.engine == "slurm" for pool in cluster.pools.values()) and not slurm.available():
+        raise InputError("no Slurm here (squeue is not found); submit from a login node, or use --cluster local")
+    return [
+        _open(name, settings, cluster, folder, attempts, workers, tuple(command), queue)
+        for name, settings in cluster.pools.items()
+    ]
+
+
+def slots(settings: PoolSettings) -> int:
+    """Tasks that a pool runs at a time, most."""
+    if isinstance(settings, SlurmSettings):
+        return settings.parallel
+    return (settings.workers or available_cores()) if isinstance(settings, LocalSettings) else 1
+
+
+def available_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def cancel_strays(folder: Folder) -> int:
+    """Cancel what is in Slurm's queue under this folder's name but in no record of it; returns how many.
+
+    A run that was killed between handing in an array and writing that down leaves such tasks.
+    """
+    known = {attempt.partition("_")[0] for attempt in read_submissions(folder)}
+    tasks = slurm.queue(folder.queue_name) or {}
+    strays = [attempt for attempt, task in tasks.items() if task.alive and attempt.partition("_")[0] not in known]
+    slurm.cancel(strays)
+    return len(strays)
+
+
+def cancel_all(folder: Folder) -> list[str]:
+    """Stop the run at work in the folder, if there is one, and cancel its tasks in Slurm's queue; says what it did."""
+    said = []
+    folder.cancel_mark.touch()
+    tasks = slurm.queue(folder.queue_name) or {}
+    alive = [attempt for attempt, task in tasks.items() if task.alive]
+    slurm.cancel(alive)
+    if alive:
+        said.append(f"{len(alive)} tasks cancelled in Slurm's queue")
+    if folder.is_locked():
+        holder = folder.holder()
+        who = f" (process {holder.pid} of {holder.user} on {holder.host})" if holder else ""
+        said.append(f"the run at work here{who} is told to stop")
+    else:
+        said = said or ["nothing is at work here"]
+    return said
+
+
+def _open(
+    name: str, settings: PoolSettings, cluster: Cluster, folder: Folder, attempts: int, workers: int | None,
+    command: tuple[str, ...], queue: SlurmQueue,
+) -> Pool:  # fmt: skip
+    wide = (workers or slots(settings)) if settings.engine == "local" else slots(settings)
+    order = _orders(name, settings, cluster, folder, attempts, wide, command)
+    if isinstance(settings, SlurmSettings):
+        return SlurmPool(name, settings, folder, order, queue, cluster.folder or folder.root / "slurm")
+    if settings.engine == "debug":
+        return DebugPool(name, folder, order)
+    return LocalPool(name, wide, folder, order)
+
+
+def _orders(
+    name: str, settings: PoolSettings, cluster: Cluster, folder: Folder, attempts: int, wide: int,
+    command: tuple[str, ...],
+) -> MakeOrder:  # fmt: skip
+    def order(attempt: str, task: Task) -> Order:
+        return Order(
+            folder=str(folder.root.resolve()), attempt=attempt, pool=name, engine=settings.engine, task=str(task),
+            device=settings.device, threads=0 if settings.engine == "slurm" else max(1, available_cores() // wide),
+            processes=settings.processes_per_task, checkpoint_s=cluster.checkpoint_s,
+            sample_timeout_s=settings.sample_timeout_min * 60, attempts=attempts, command=command,
+        )  # fmt: skip
+
+    return order
