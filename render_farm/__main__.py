@@ -183,8 +183,9 @@ def _work(folder: Folder, job: Job, cluster: Cluster, workers: int | None, attem
     """Render what is missing, wait for it, and say what was done."""
     goes_on = "tasks in Slurm's queue go on, " if _uses_slurm(cluster) else "verified shards are kept, "
     with _interruptible(f"{folder.root}: stopped; {goes_on}the same command goes on from there"):
+        opener = _opener(folder, cluster, attempts, workers)
         with Reporter(cli.console) as reporter:
-            outcome = run_job(folder, job, cluster, _opener(folder, cluster, attempts, workers), reporter, attempts)
+            outcome = run_job(folder, job, cluster, opener, reporter, attempts)
             reporter.note(_said(folder, job, outcome))
 
 

@@ -95,7 +95,7 @@ class Cluster(Settings):
 
 BUILT_IN = {
     "local": Cluster(pools={"local": LocalPool()}, poll_s=0.1),
-    "debug": Cluster(pools={"debug": DebugPool(engine="debug")}),
+    "debug": Cluster(pools={"debug": DebugPool(engine="debug")}, poll_s=0.001),
 }
 
 

@@ -116,7 +116,7 @@ def _begin(
     attempts: int,
 ) -> tuple["Coordinator", int]:  # fmt: skip
     folder.begin(job)
-    write_text(folder.cluster_file, yaml.safe_dump(cluster.model_dump(mode="json", exclude_unset=True)))
+    write_text(folder.cluster_file, yaml.safe_dump(cluster.model_dump(mode="json")))
     pools = open_pools()
     if strays := cancel_strays(folder):
         reporter.note(f"{strays} tasks that no record knows of were cancelled")
@@ -293,7 +293,8 @@ class Coordinator:
     def _note_end(self, pool: str, attempt: str, ending: Ending | None) -> None:
         """Find out why an attempt ended, and whom it counts against."""
         own = self._live[pool].pop(attempt)
-        journal = (read_journal(self._folder.journal_path(attempt)) or [None])[-1]
+        written = read_journal(self._folder.journal_path(attempt))
+        journal = written[-1] if written else None
         self._quarantine |= set(quarantined(read_failures(self._folder, own), self._attempts))
         self._speeds.learn([journal] if journal else [])
         left = own - self.done - self._quarantine

@@ -25,6 +25,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import IO
 
+from blender_gen.device import Choice
 from blender_gen.sample import Header
 from render_farm.check import check_shard
 from render_farm.child import RENDERER, RendererProcess, shares_of_gpus
@@ -51,7 +52,7 @@ class Order:
     pool: str
     engine: str
     task: str  # as plan.Task writes it
-    device: str = "cpu"
+    device: Choice = "cpu"
     threads: int = 0  # of all its renderers together; 0: what this process may use
     processes: int | None = None  # renderers at a time; None: one a GPU that is granted, or one
     checkpoint_s: float = 60.0

@@ -24,7 +24,11 @@ class Pool(Protocol):
     """A place to run tasks. Attempts are named by ids that are journal names."""
 
     name: str
-    slots: int  # tasks that may run at a time
+
+    @property
+    def slots(self) -> int:
+        """Tasks that may run at a time."""
+        ...
 
     def submit(self, tasks: Sequence[Task]) -> dict[str, Task]:
         """Hand in tasks, in the order in which they should begin; returns them by attempt id."""

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
+from blender_gen.device import Choice
 from render_farm.folder import Folder, Job
 from render_farm.journal import Journal
 from render_farm.plan import Task
@@ -25,7 +26,7 @@ class DebugPool:
     name: str
     folder: Folder
     order: MakeOrder
-    make: Callable[[Job, str, int], Maker] = blender_maker
+    make: Callable[[Job, Choice, int], Maker] = blender_maker
     slots: int = 1
     _queued: deque[tuple[str, Task]] = field(default_factory=deque)
 

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-
 from rich.console import Console
 
 from blender_gen.sample import Header, Sample

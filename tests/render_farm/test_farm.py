@@ -1,4 +1,4 @@
-"""Whole runs with fake workers."""
+"""Whole runs with fake renderers."""
 
 import os
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from farm_fakes import fake_pool, make_job, make_sample
+from farm_fakes import fake_cluster, make_job, make_sample, render
 from rich.console import Console
 
 from blender_gen.sample import SampleFile, combined_digest
-from render_farm.cluster import LocalPool
-from render_farm.farm import Outcome, RunFailed, run_job
+from render_farm.failures import read_failures, release
+from render_farm.farm import RunFailed
 from render_farm.folder import Folder, Job
-from render_farm.progress import Reporter
+from render_farm.journal import read_journals
 from render_farm.status import read_status, verify
 from semforge.errors import InputError
 
@@ -26,11 +26,6 @@ def folder(tmp_path: Path) -> Folder:
 @pytest.fixture
 def console() -> Console:
     return Console(record=True, width=200)
-
-
-def render(folder: Folder, job: Job, console: Console | None = None, pool: LocalPool | None = None) -> Outcome:
-    with Reporter(console or Console(quiet=True)) as reporter:
-        return run_job(folder, job, pool or fake_pool(), reporter)
 
 
 def shard_files(folder: Folder) -> list[str]:
@@ -65,7 +60,7 @@ def test_dataset_holds_every_sample_as_it_was_made(folder: Folder) -> None:
         assert file.header.recipe == job.recipe and file.header.phase_names == ("matrix", "pore")
         for index in range(7):
             assert file.sample(index).digest == make_sample(job, index).digest
-    assert verify(folder).digest == outcome.digest
+    assert verify(folder, deep=True).digest == outcome.digest
 
 
 def test_digest_depends_on_neither_shard_size_nor_workers(tmp_path: Path) -> None:
@@ -73,7 +68,8 @@ def test_digest_depends_on_neither_shard_size_nor_workers(tmp_path: Path) -> Non
     expected = combined_digest((make_sample(job, i).digest for i in range(6)), job.recipe_hash, job.seed)
     for size, workers in ((6, 1), (1, 3), (4, 2)):
         folder = Folder(tmp_path / f"{size}-{workers}")
-        assert render(folder, make_job(count=6, shard_size=size), pool=fake_pool(workers)).digest == expected
+        cluster = fake_cluster(pools={"local": {"engine": "local", "workers": workers}})
+        assert render(folder, make_job(count=6, shard_size=size), cluster=cluster).digest == expected
     other_seed = Folder(tmp_path / "seed")
     assert render(other_seed, make_job(count=6, seed=1)).digest != expected
 
@@ -81,7 +77,7 @@ def test_digest_depends_on_neither_shard_size_nor_workers(tmp_path: Path) -> Non
 def test_second_run_renders_nothing(folder: Folder) -> None:
     first = render(folder, make_job())
     before = {path: path.stat().st_mtime_ns for path in folder.shards.iterdir()}
-    second = render(folder, make_job(), pool=fake_pool(how="crash", at=0))
+    second = render(folder, make_job(), how="crash", at=0)
     assert (second.found, second.rendered, second.digest) == (8, 0, first.digest)
     assert before == {path: path.stat().st_mtime_ns for path in folder.shards.iterdir()}
 
@@ -98,7 +94,8 @@ def test_smaller_count_links_the_first_samples_and_keeps_the_rest(folder: Folder
     render(folder, make_job(count=8, shard_size=4))
     outcome = render(folder, make_job(count=6, shard_size=4))
     assert outcome.rendered == 0 and len(shard_files(folder)) == 2
-    assert outcome.digest == verify(folder).digest == render(Folder(tmp_path / "six"), make_job(count=6)).digest
+    assert outcome.digest == verify(folder, deep=True).digest
+    assert outcome.digest == render(Folder(tmp_path / "six"), make_job(count=6)).digest
     assert render(folder, make_job(count=8)).rendered == 0
 
 
@@ -108,7 +105,7 @@ def test_damaged_shard_is_reported_and_rendered_again(folder: Folder, console: C
     damaged = folder.shards / "samples_000004-000007.h5"
     damage(damaged)
 
-    found = verify(folder)
+    found = verify(folder, deep=True)
     assert not found.passed and found.bad == 4 and found.samples == 4
     assert any(damaged.name in problem for problem in found.problems)
     status = read_status(folder, deep=True)
@@ -117,7 +114,7 @@ def test_damaged_shard_is_reported_and_rendered_again(folder: Folder, console: C
     outcome = render(folder, make_job(), console)
     assert (outcome.found, outcome.rendered, outcome.digest) == (4, 4, digest)
     assert damaged.name in console.export_text()
-    assert verify(folder).passed and read_status(folder).state == "complete"
+    assert verify(folder, deep=True).passed and read_status(folder).state == "complete"
     assert damaged.with_name(damaged.name + ".bad").exists()
 
 
@@ -133,7 +130,7 @@ def test_missing_shard_is_no_silent_zeros(folder: Folder) -> None:
     (folder.shards / "samples_000000-000003.h5").unlink()
     with pytest.raises(InputError, match=r"samples_000000-000003\.h5, which is missing"):
         SampleFile(folder.dataset)
-    found = verify(folder)
+    found = verify(folder, deep=True)
     assert (found.samples, found.bad, found.missing, found.digest) == (4, 0, 4, None)
     assert read_status(folder).state == "incomplete"
     assert render(folder, make_job()).digest == digest
@@ -165,7 +162,7 @@ def test_folder_can_be_moved_and_read_from_anywhere(folder: Folder, tmp_path: Pa
     monkeypatch.chdir(decoy)
     with SampleFile(Path("../elsewhere/moved/dataset.h5")) as file:
         assert np.array_equal(file.image(5, 1), make_sample(job, 5).image[1])
-    assert verify(moved).digest == digest
+    assert verify(moved, deep=True).digest == digest
     link = tmp_path / "link.h5"
     link.symlink_to(moved.dataset)
     with SampleFile(link) as file:
@@ -191,32 +188,65 @@ def test_another_job_in_the_same_folder_is_refused(folder: Folder, other: Job, s
     assert before == {path: path.read_bytes() for path in folder.root.rglob("*") if path.is_file()}
 
 
-def test_worker_killed_once_is_tried_again(folder: Folder, console: Console, tmp_path: Path) -> None:
-    outcome = render(folder, make_job(), console, fake_pool(at=5, how="kill", once=str(tmp_path / "once")))
-    assert outcome.digest == verify(folder).digest
-    assert "samples_000004-000007: worker was killed by SIGKILL; it gets another attempt" in console.export_text()
-    log = (folder.logs / "samples_000004-000007.log").read_text()
-    assert log.count("---") == 2 and "noise that a C library prints" in log
+@pytest.mark.parametrize("how", ["kill", "crash"])
+def test_crash_costs_the_sample_under_way_and_no_other(folder: Folder, tmp_path: Path, how: str) -> None:
+    outcome = render(folder, make_job(count=8), at=5, how=how, once=str(tmp_path / "once"))
+    assert outcome.digest == verify(folder, deep=True).digest
+    attempts = read_journals(folder.journal)
+    assert sum(len(attempt.samples) for attempt in attempts) == 8  # none was rendered twice
+    (failed,) = [failure for attempt in attempts for failure in attempt.failures]
+    assert failed.index == 5 and ("SIGKILL" if how == "kill" else "scene fell apart") in failed.problem
+    assert read_failures(folder)[5][0].problem == failed.problem
 
 
-def test_shard_that_always_fails_is_named_and_the_others_are_rendered(folder: Folder) -> None:
+def test_sample_that_always_crashes_goes_to_quarantine_and_all_others_are_rendered(folder: Folder) -> None:
     with pytest.raises(RunFailed) as caught:
-        render(folder, make_job(count=12), pool=fake_pool(at=5, how="crash"))
-    message, log = str(caught.value), folder.logs / "samples_000004-000007.log"
-    assert "1 of 3 shards failed" in message and "scene fell apart" in message and str(log) in message
-    assert log.read_text().count("Traceback") == 3
+        render(folder, make_job(count=12), at=5, how="kill")
+    message, failures = str(caught.value), read_failures(folder)
+    assert "1 of 12 samples are in quarantine" in message and "sample 5: renderer was killed by SIGKILL" in message
+    assert list(failures) == [5] and len(failures[5]) == 3
+    assert str(folder.log_path(failures[5][-1].attempt)) in message
     status = read_status(folder)
-    assert (status.state, status.done, status.missing) == ("incomplete", 8, 4)
+    assert (status.done, status.missing) == (11, 1)
     assert not folder.dataset.exists()
-    found = verify(folder)
-    assert (found.samples, found.bad, found.missing) == (8, 0, 4)
-    assert render(folder, make_job(count=12)).rendered == 4
+    with pytest.raises(RunFailed, match="sample 5"):  # nor is it tried again without being asked
+        render(folder, make_job(count=12))
+    release(folder)
+    assert render(folder, make_job(count=12)).rendered == 1
 
 
 def test_input_that_cannot_be_rendered_is_not_tried_again(folder: Folder) -> None:
-    with pytest.raises(RunFailed, match="no such detector"):
-        render(folder, make_job(count=4), pool=fake_pool(at=1, how="refuse"))
-    assert (folder.logs / "samples_000000-000003.log").read_text().count("---") == 1
+    with pytest.raises(RunFailed, match="sample 1: no such detector"):
+        render(folder, make_job(count=4), at=1, how="refuse")
+    assert len(read_failures(folder)[1]) == 1 and read_status(folder).done == 3
+
+
+def test_machine_that_cannot_render_is_not_held_against_the_samples(folder: Folder) -> None:
+    with pytest.raises(RunFailed, match="no OptiX device is visible"):
+        render(folder, make_job(count=4), unfit="no OptiX device is visible")
+    assert not read_failures(folder)
+    assert render(folder, make_job(count=4)).rendered == 4
+
+
+def test_renderer_that_hangs_is_killed(folder: Folder, tmp_path: Path) -> None:
+    impatient = fake_cluster(pools={"local": {"engine": "local", "workers": 1, "sample_timeout_min": 0.03}})
+    outcome = render(folder, make_job(count=4), cluster=impatient, at=2, how="hang", once=str(tmp_path / "once"))
+    assert outcome.rendered == 4
+    assert "silent for" in read_failures(folder)[2][0].problem
+
+
+def test_several_renderers_share_a_task(folder: Folder, tmp_path: Path) -> None:
+    wide = fake_cluster(pools={"local": {"engine": "local", "workers": 1, "processes_per_task": 3}})
+    once = str(tmp_path / "once")
+    outcome = render(folder, make_job(count=20), cluster=wide, at=7, how="kill", once=once, pause_s=0.02)
+    assert outcome.digest == render(Folder(tmp_path / "plain"), make_job(count=20)).digest
+    assert {attempt.processes for attempt in read_journals(folder.journal)} == {3}
+
+
+def test_checkpoint_writes_what_there_is(folder: Folder) -> None:
+    often = fake_cluster(checkpoint_s=0.2, pools={"local": {"engine": "local", "workers": 1}})
+    render(folder, make_job(count=8, shard_size=100), cluster=often, pause_s=0.15)
+    assert len(shard_files(folder)) >= 3
 
 
 def test_half_written_files_of_a_killed_run_are_swept(folder: Folder) -> None:
@@ -238,7 +268,7 @@ def test_second_run_in_the_same_folder_is_refused(folder: Folder) -> None:
 
 
 def test_status_tells_the_pace_from_what_was_rendered(folder: Folder) -> None:
-    render(folder, make_job(), pool=fake_pool(pause_s=0.05))
+    render(folder, make_job(), pause_s=0.05)
     pace = read_status(folder).seconds_per_sample
     assert pace is not None and 0.05 <= pace < 5
 

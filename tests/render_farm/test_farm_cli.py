@@ -98,7 +98,7 @@ def test_stopped_run_leaves_no_process_and_no_half_file_and_goes_on(start: Farm,
     output, errors = resumed.communicate(timeout=30)
     assert resumed.returncode == 0, errors
     assert output.splitlines()[-1].startswith("12 samples") and str(folder.dataset) in output
-    assert verify(folder).passed
+    assert verify(folder, deep=True).passed
 
 
 def test_worker_that_ignores_being_asked_is_killed(start: Farm, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_workers_end_with_a_farm_that_is_killed(start: Farm, tmp_path: Path) -> 
     wait_for(lambda: all(gone(worker) for worker in workers), seconds=3)
     assert not folder.is_locked()
     assert start(folder.root).wait(timeout=30) == 0
-    assert verify(folder).passed
+    assert verify(folder, deep=True).passed
 
 
 def test_killed_worker_is_replaced(start: Farm, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_killed_worker_is_replaced(start: Farm, tmp_path: Path) -> None:
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors
     assert "killed by SIGKILL" in output
-    assert verify(folder).passed
+    assert verify(folder, deep=True).passed
 
 
 def test_second_run_is_refused_while_the_first_goes_on(start: Farm, tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""Clusters as labs write them."""
+
+from pathlib import Path
+
+import pytest
+
+from render_farm.child import shares_of_gpus
+from render_farm.clusters import load_cluster
+from semforge.errors import InputError
+
+SHIPPED = sorted((Path(__file__).parents[2] / "configs" / "clusters").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_shipped_clusters_are_read(path: Path) -> None:
+    assert load_cluster(str(path)).pools
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("pools: {}", "pools"),
+        ("pools: {a: {engine: slurm, partiton: gpu}}", "did you mean 'partition'"),
+        ("pools: {a: {engine: local, partition: gpu}}", "partition: unknown key"),
+        ("pools: {a: {engine: moon}}", "moon"),
+        ("pools: {a: {engine: slurm, minutes_per_task: 30, time_min: 20}}", "minutes_per_task 30 is over time_min 20"),
+        ("pools: {a: {engine: debug}, b: {engine: local}}", "a debug pool works alone"),
+        ("pools: {a: {engine: local, workers: 0}}", "workers"),
+        ("pools: {a: {engine: local, device: vulkan}}", "device"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_cluster(str(path))
+    assert said in str(caught.value) and str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["moon", "no_such_file.yaml"])
+def test_a_cluster_that_is_not_there_is_named(name: str) -> None:
+    with pytest.raises(InputError, match=f"{name}.*local, debug or a YAML file"):
+        load_cluster(name)
+
+
+def test_one_renderer_a_granted_gpu() -> None:
+    assert shares_of_gpus("optix", {"CUDA_VISIBLE_DEVICES": "2,3"}) == [
+        {"CUDA_VISIBLE_DEVICES": "2"},
+        {"CUDA_VISIBLE_DEVICES": "3"},
+    ]
+    assert shares_of_gpus("auto", {"ZE_AFFINITY_MASK": "0"}) == [{"ZE_AFFINITY_MASK": "0"}]
+    assert shares_of_gpus("cpu", {"CUDA_VISIBLE_DEVICES": "2,3"}) == shares_of_gpus("cuda", {}) == []
