@@ -1,17 +1,39 @@
 """Where a job stands, and whether its data set is sound. Reads only; works whether or not a run is at work."""
 
 import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.table import Table
 
 from blender_gen.sample import SampleFile, verify_samples
-from render_farm.check import done_indices, header_problem, survey
+from render_farm import activity
+from render_farm.activity import Alive, Submitted
+from render_farm.check import ShardState, dataset_problem, done_indices, header_problem, survey
+from render_farm.failures import ATTEMPTS, quarantined, read_failures
 from render_farm.folder import Folder, Job
+from render_farm.journal import Attempt, read_journals, read_lines
+from render_farm.slurm import QueuedTask, queue
 from semforge.errors import InputError
 
-State = Literal["running", "complete", "damaged", "incomplete"]
+State = Literal["running", "queued", "complete", "unmerged", "damaged", "quarantined", "incomplete"]
+"""What is true of the folder now, the first that holds:
+
+running      samples are rendered, checked or merged
+queued       tasks wait in Slurm's queue, none runs
+damaged      nobody is at work, and files in `shards/` do not count
+complete     dataset.h5 links all samples
+unmerged     all samples are on disk, dataset.h5 does not link them yet
+quarantined  all but samples that failed as often as they may
+incomplete   samples are missing and nobody is at work on them
+"""
+
+AskQueue = Callable[[str], Mapping[str, QueuedTask] | None]
 
 
 @dataclass(frozen=True)
@@ -23,15 +45,57 @@ class BadShard:
 
 
 @dataclass(frozen=True)
+class Quarantined:
+    """A missing sample that no run tries again: its last failure, and the log of that."""
+
+    index: int
+    problem: str
+    log: str
+
+
+@dataclass(frozen=True)
+class PoolStatus:
+    """What a pool has done and does. Times are in seconds, None where they are not known yet."""
+
+    pool: str
+    engine: str
+    done: int  # samples of it that are on disk
+    running: int  # tasks
+    queued: int  # tasks
+    failed: int  # attempts at tasks that ended otherwise than by finishing or being asked to stop
+    samples_per_s: float  # over the last minutes; 0 if none of its tasks runs
+    seconds_per_sample: float | None  # of a renderer
+    seconds_left: float | None  # for the tasks it has
+    nodes: tuple[str, ...]  # on which its tasks run
+
+
+@dataclass(frozen=True)
 class Status:
-    """Samples wanted, done (on disk and checked) and missing; worker seconds a sample, None before the first shard."""
+    """Samples wanted, done (on disk and checked) and missing, and who is at work.
+
+    `unwritten` samples are rendered but not on disk yet. `deep` tells whether digests were
+    recomputed. `queue_asked` is False if there are Slurm jobs whose queue cannot be asked here.
+    """
 
     state: State
     wanted: int
     done: int
     missing: int
+    unwritten: int
     bad_shards: tuple[BadShard, ...]
+    quarantined: tuple[Quarantined, ...]
+    dataset: str | None  # why dataset.h5 is not the job's data set, None if it is
+    pools: tuple[PoolStatus, ...]
+    samples_per_s: float
     seconds_per_sample: float | None
+    seconds_left: float | None
+    queue_asked: bool
+    deep: bool
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it will change without anybody doing anything."""
+        return self.state in ("running", "queued")
 
     def to_json(self) -> str:
         """One line of JSON with the fields as keys."""
@@ -42,10 +106,13 @@ class Status:
 class Verification:
     """Each of the wanted samples is either verified, bad or missing; the digest is None unless all verify.
 
+    `deep`: every digest was recomputed from the pixels. Otherwise the files' structure was
+    checked, and that the data set's digest follows from those of its samples.
     `rejected` counts the draws that failed their audit or could not be built and were replaced; None unless
-    all verify.
+    all verify and `deep`.
     """
 
+    deep: bool
     samples: int
     bad: int
     missing: int
@@ -55,94 +122,252 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether the data set holds every sample, unchanged."""
+        """Whether the data set holds every sample, unchanged as far as was looked."""
         return self.digest is not None
+
+    @property
+    def text(self) -> str:
+        """One line that says what was checked and what came out."""
+        how = "every digest recomputed" if self.deep else "structure checked, pixels not read"
+        if not self.passed:
+            return f"{self.samples} samples sound, {self.bad} bad, {self.missing} missing ({how})"
+        replaced = f", {self.rejected} draws rejected and replaced" if self.rejected else ""
+        return f"{self.samples} samples sound ({how}){replaced}, digest {self.digest}"
 
     def to_json(self) -> str:
         """One line of JSON with the fields as keys."""
         return json.dumps(asdict(self))
 
 
-def read_status(folder: Folder, deep: bool = False) -> Status:
+def read_status(folder: Folder, deep: bool = False, tries: int = ATTEMPTS, ask_queue: AskQueue = queue) -> Status:
     """Where the job in `folder` stands. Raises InputError if there is none.
 
-    Unless `deep`, sample digests are not recomputed: quick at any size, blind to changed pixels.
+    Unless `deep`, files that are as their journal says are not opened: quick at any size, blind
+    to pixels that changed without the file's size or time. `tries` is how often a sample may fail.
     """
-    job = folder.job()
-    states = survey(folder, job, deep)
-    done = sum(index < job.count for index in done_indices(states))
+    now, job = time.time(), folder.job()
+    attempts = read_journals(folder.journal)
+    submitted = activity.submitted_tasks(read_lines(folder.submissions))
+    in_slurm = "slurm" in {one.engine for one in submitted} | {attempt.engine for attempt in attempts}
+    in_queue = ask_queue(folder.queue_name) if in_slurm else {}
+    holder, locked = folder.holder(), folder.is_locked()
+    run_since = activity.time_of(holder.since) if holder else 0.0
+    at_work = activity.alive(submitted, attempts, in_queue, run_since if locked else None, now)
+
+    states = survey(folder, job, "nothing" if deep else "shape", attempts)
+    on_disk = done_indices(states)
+    done = on_disk if not on_disk or max(on_disk) < job.count else {i for i in on_disk if i < job.count}
+    dataset = dataset_problem(folder, job, states)
+    given_up = {
+        index: last
+        for index, last in quarantined(read_failures(folder), tries).items()
+        if index < job.count and index not in done
+    }
+    pools = _pools(submitted, attempts, at_work, done, activity.handed_over(read_lines(folder.handed_over)), now)
+    unwritten = {i for a in activity.latest(attempts).values() if a.id in at_work for i in a.samples} - done
     bad = tuple(BadShard(state.shard.name, state.problem) for state in states if state.problem is not None)
-    state: State = "incomplete"
-    if folder.is_locked():
-        state = "running"
-    elif bad:
-        state = "damaged"
-    elif done == job.count and _dataset_problem(folder, job) is None:
-        state = "complete"
-    return Status(state, job.count, done, job.count - done, bad, _seconds_per_sample(folder))
+    missing, speed = job.count - len(done), sum(pool.samples_per_s for pool in pools)
+    return Status(
+        state=_state(at_work, locked, bad, missing, dataset, len(given_up)),
+        wanted=job.count, done=len(done), missing=missing, unwritten=len(unwritten), bad_shards=bad,
+        quarantined=tuple(
+            Quarantined(index, last.problem, str(folder.log_path(last.attempt))) for index, last in given_up.items()
+        ),
+        dataset=dataset, pools=pools, samples_per_s=round(speed, 4),
+        seconds_per_sample=_rounded(activity.seconds_per_sample(attempts)),
+        seconds_left=_seconds_left(missing - len(given_up) - len(unwritten), speed),
+        queue_asked=in_queue is not None, deep=deep,
+    )  # fmt: skip
 
 
-def status_table(folder: Folder, status: Status) -> Table:
-    """The status as a table for people."""
-    pace = "not known yet" if status.seconds_per_sample is None else f"{status.seconds_per_sample:.2f}"
-    table = Table(title=str(folder.root), show_header=False)
-    for row in (
-        ("state", status.state), ("samples wanted", str(status.wanted)), ("done", str(status.done)),
-        ("missing", str(status.missing)), ("seconds a sample and worker", pace),
-        *(("bad shard", f"{bad.shard}: {bad.problem}") for bad in status.bad_shards),
+def status_table(folder: Folder, status: Status) -> RenderableType:
+    """The status as tables for people."""
+    summary = Table(title=str(folder.root), title_justify="left", show_header=False, box=None, pad_edge=False)
+    unwritten = f" (and {status.unwritten} rendered, not on disk yet)" if status.unwritten else ""
+    for name, value in (
+        ("state", status.state), ("samples wanted", str(status.wanted)), ("done", f"{status.done}{unwritten}"),
+        ("missing", str(status.missing)), ("seconds a sample", _number(status.seconds_per_sample)),
+        ("samples a second now", f"{status.samples_per_s:.2f}" if status.at_work else UNKNOWN),
+        ("time left", _left(status.seconds_left) if status.at_work else UNKNOWN),
+        ("checked", "every digest recomputed" if status.deep else "files as their journals say, pixels not read"),
     ):  # fmt: skip
-        table.add_row(*row)
-    return table
+        if value != UNKNOWN:
+            summary.add_row(name, value)
+    if status.dataset is not None and not status.missing:
+        summary.add_row("dataset.h5", status.dataset)
+    if not status.queue_asked:
+        summary.add_row("Slurm", "cannot be asked here; tasks count as running while they write their journals")
+    for bad in status.bad_shards:
+        summary.add_row("bad shard", f"{bad.shard}: {bad.problem}")
+    for lost in status.quarantined:
+        summary.add_row("in quarantine", f"sample {lost.index}: {lost.problem} (log: {lost.log})")
+    return Group(summary, _pools_table(status.pools)) if status.pools else summary
 
 
-def verify(folder: Folder) -> Verification:
-    """Recompute every digest of the data set, through the links that its readers use.
+def watch(
+    folder: Folder, console: Console, every_s: float = 2.0, deep: bool = False, ask_queue: AskQueue = queue
+) -> Status:
+    """Show the status, drawn anew every few seconds, until nobody is at work or Ctrl-C; returns the last one."""
+    status = read_status(folder, deep, ask_queue=ask_queue)
+    with Live(status_table(folder, status), console=console, auto_refresh=False) as live:
+        try:
+            while status.at_work:
+                time.sleep(every_s)
+                status = read_status(folder, deep, ask_queue=ask_queue)
+                live.update(status_table(folder, status), refresh=True)
+        except KeyboardInterrupt:
+            pass  # the last picture stays on the screen
+    return status
 
-    Raises InputError if there is no job in `folder`.
+
+def verify(folder: Folder, deep: bool) -> Verification:
+    """Check the data set and the shards that it links. Raises InputError if there is no job in `folder`.
+
+    `deep` recomputes every digest, through the links that its readers use, and finds any
+    change. Otherwise: the structure, that all samples are there, and that the data set's
+    digest follows from those of its samples; changed pixels are not seen.
     """
     job = folder.job()
-    problem = _dataset_problem(folder, job, deep=True)
+    states: list[ShardState] | None = None
+    if deep:
+        problem, digest, rejected = _read_all(folder, job)
+    else:
+        states = survey(folder, job, "shape")
+        problem, digest, rejected = dataset_problem(folder, job, states), None, None
+        if problem is None:
+            with SampleFile(folder.dataset) as file:
+                digest = file.digest
     if problem is None:
-        with SampleFile(folder.dataset) as file:
-            return Verification(job.count, 0, 0, file.digest, (), file.rejected())
-    states = survey(folder, job, deep=True)
+        return Verification(deep, job.count, 0, 0, digest, (), rejected)
+    states = states or survey(folder, job, "nothing" if deep else "shape")
     good = {index for index in done_indices(states) if index < job.count}
     on_disk = {index for state in states for index in state.shard.indices if index < job.count}
     bad_shards = tuple(f"{state.path}: {state.problem}" for state in states if state.problem is not None)
     return Verification(
-        samples=len(good), bad=len(on_disk - good), missing=job.count - len(on_disk), digest=None,
+        deep, samples=len(good), bad=len(on_disk - good), missing=job.count - len(on_disk), digest=None,
         problems=(f"{folder.dataset}: {problem}", *bad_shards),
     )  # fmt: skip
 
 
-def _dataset_problem(folder: Folder, job: Job, deep: bool = False) -> str | None:
-    """Why dataset.h5 is not the job's data set, or None if it is."""
+def duration(seconds: float) -> str:
+    """`12 s`, `3 min 20 s`, `5 h 07 min`, `2 d 03 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"
+
+
+UNKNOWN = "–"
+
+
+def _state(
+    at_work: Mapping[str, Alive], locked: bool, bad: Sequence[BadShard], missing: int, dataset: str | None, lost: int
+) -> State:
+    tasks = set(at_work.values())
+    if "running" in tasks:
+        return "running"
+    if any(state == "queued" and not id.startswith(("local-", "debug-")) for id, state in at_work.items()):
+        return "queued"
+    if locked:
+        return "running"
+    if bad:
+        return "damaged"
+    if not missing:
+        return "complete" if dataset is None else "unmerged"
+    return "quarantined" if missing == lost else "incomplete"
+
+
+def _pools(
+    submitted: Sequence[Submitted], attempts: Sequence[Attempt], at_work: Mapping[str, Alive], done: set[int],
+    taken: Mapping[str, set[int]], now: float,
+) -> tuple[PoolStatus, ...]:  # fmt: skip
+    engines = {one.pool: one.engine for one in submitted} | {attempt.pool: attempt.engine for attempt in attempts}
+    pool_of = {one.attempt: one.pool for one in submitted} | {attempt.id: attempt.pool for attempt in attempts}
+    of_pool: dict[str, list[Attempt]] = defaultdict(list)
+    maker: dict[int, str] = {}
+    for attempt in attempts:
+        of_pool[attempt.pool].append(attempt)
+        maker.update(dict.fromkeys(attempt.samples, attempt.pool))
+    made = Counter(map(maker.get, done))
+    left: dict[str, set[int]] = defaultdict(set)
+    for one in submitted:
+        if one.attempt in at_work:
+            left[one.pool].update(set(one.task.indices) - taken.get(one.attempt, set()))
+    journals, tasks = activity.latest(attempts), Counter((pool_of.get(id), state) for id, state in at_work.items())
+    rows = []
+    for pool, engine in engines.items():
+        own = of_pool[pool]
+        running = {id for id, state in at_work.items() if state == "running" and pool_of.get(id) == pool}
+        speed = activity.rate(own, running, now)
+        rendered = {index for id in running if id in journals for index in journals[id].samples}
+        rows.append(PoolStatus(
+            pool=pool, engine=engine, done=made[pool], running=tasks[pool, "running"], queued=tasks[pool, "queued"],
+            failed=sum(activity.failed(one, one.id in running and one is journals[one.id]) for one in own),
+            samples_per_s=round(speed, 4), seconds_per_sample=_rounded(activity.seconds_per_sample(own)),
+            seconds_left=_seconds_left(len(left[pool] - done - rendered), speed),
+            nodes=tuple(sorted({journals[id].node for id in running if id in journals})),
+        ))  # fmt: skip
+    return tuple(rows)
+
+
+def _pools_table(pools: Iterable[PoolStatus]) -> Table:
+    table = Table(pad_edge=False)
+    table.add_column("pool")
+    for name in ("done", "running", "queued", "failed", "samples/s", "s a sample", "time left"):
+        table.add_column(name, justify="right")
+    table.add_column("nodes")
+    for row in pools:
+        table.add_row(
+            row.pool, str(row.done), str(row.running), str(row.queued), str(row.failed), f"{row.samples_per_s:.2f}",
+            _number(row.seconds_per_sample), _left(row.seconds_left) if row.running or row.queued else UNKNOWN,
+            _some(row.nodes),
+        )  # fmt: skip
+    return table
+
+
+def _some(nodes: Sequence[str], shown: int = 4) -> str:
+    more = f" and {len(nodes) - shown} more" if len(nodes) > shown else ""
+    return ", ".join(nodes[:shown]) + more
+
+
+def _seconds_left(samples: int, samples_per_s: float) -> float | None:
+    if samples <= 0:
+        return 0.0
+    return round(samples / samples_per_s, 1) if samples_per_s else None
+
+
+def _left(seconds: float | None) -> str:
+    return UNKNOWN if seconds is None else duration(seconds)
+
+
+def _number(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.2f}"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def _read_all(folder: Folder, job: Job) -> tuple[str | None, str | None, int | None]:
+    """What is wrong with dataset.h5, its digest, and the draws rejected, with everything read."""
     if not folder.dataset.exists():
-        return "is not there yet; run render-farm again"
+        return "is not there yet; run render-farm again", None, None
     try:
-        file, bad = verify_samples(folder.dataset) if deep else (SampleFile(folder.dataset), [])
+        file, bad = verify_samples(folder.dataset)
         with file:
             if wrong := header_problem(file, job):
-                return wrong
+                return wrong, None, None
             if file.index.tolist() != list(range(job.count)):
-                return f"holds {len(file)} samples of {job.count}; run render-farm again"
+                return f"holds {len(file)} samples of {job.count}; run render-farm again", None, None
             if bad:
-                return f"{len(bad)} of {len(file)} samples do not match their digest; run render-farm again"
-            return None
+                lost = f"{len(bad)} of {len(file)} samples do not match their digest; run render-farm again"
+                return lost, None, None
+            return None, file.digest, file.rejected()
     except InputError as error:
-        return str(error).removeprefix(f"{folder.dataset}: ")
+        return str(error).removeprefix(f"{folder.dataset}: "), None, None
     except Exception as error:  # damaged bytes make HDF5 raise nearly anything
-        return f"cannot be read: {error}"
-
-
-def _seconds_per_sample(folder: Folder) -> float | None:
-    if not folder.timings.exists():
-        return None
-    samples, seconds = 0, 0.0
-    for line in folder.timings.read_text(encoding="utf-8").splitlines():
-        try:
-            record = json.loads(line)
-            samples, seconds = samples + record["samples"], seconds + record["seconds"]
-        except (ValueError, KeyError, TypeError):
-            continue  # a line cut short by a crash
-    return round(seconds / samples, 3) if samples else None
+        return f"cannot be read: {error}", None, None
