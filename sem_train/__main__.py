@@ -19,11 +19,13 @@ Overrides = Annotated[
 def fit(config: Annotated[Path, typer.Argument(help="Training settings, YAML.")], overrides: Overrides = None) -> None:
     """Train a model; the same command again continues an interrupted run."""
     from sem_train.config import TrainConfig
+    from sem_train.distributed import is_first
     from sem_train.training import fit as train
     from semforge.settings import load_settings
 
     result = train(load_settings(config, TrainConfig, overrides or ()))
-    console.print(result.summary(), highlight=False, soft_wrap=True)
+    if is_first():
+        console.print(result.summary(), highlight=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: sem-train predict runs/slurry_unet micrographs/*.tif --out predictions")

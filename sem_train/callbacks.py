@@ -14,13 +14,17 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sem_train.distributed import STOP_SIGNALS, handling, highest, is_first, of_first
 from sem_train.run_folder import RunFolder, write_history
 from semforge.cli import errors
+from semforge.errors import SemforgeError
 from semforge.files import whole_file
+
+GO_ON, SAVE, STOP = range(3)  # what a process wishes after a step; the strongest wish of any is what all do
 
 
 class Interrupted(Exception):
-    """Ctrl-C was pressed, and the run was saved after the step it was in."""
+    """A signal asked the run to stop, and it was saved after the step it was in."""
 
 
 class WholeFileCheckpoints(TorchCheckpointIO):
@@ -35,30 +39,27 @@ class RunKeeper(Callback):
     """Keeps history and checkpoints of a run; both continue exactly where a resumed run left off.
 
     Validation comes every `save_every` steps, and a checkpoint with it; where nothing is held out, the checkpoint
-    comes alone. Ctrl-C saves at the end of the step in which it was pressed. A second Ctrl-C stops at once.
+    comes alone. Others come after `checkpoint_s` seconds without one. Ctrl-C, SIGTERM and SIGUSR2 save at the end of
+    the step in which they come and stop the run, that of all its processes. A second Ctrl-C stops at once.
     """
 
-    def __init__(self, folder: RunFolder, save_every: int, validates: bool):
-        self.folder, self.save_every, self.validates = folder, save_every, validates
+    def __init__(self, folder: RunFolder, save_every: int, validates: bool, checkpoint_s: float = math.inf):
+        self.folder, self.save_every, self.validates, self.checkpoint_s = folder, save_every, validates, checkpoint_s
         self.rows: list[dict[str, float]] = []
         self.seconds = 0.0
         self.first_step = 0  # where this call began
         self._losses: list[torch.Tensor] = []
         self._started = 0.0
+        self._saved = 0.0  # when
         self._interrupted = False
+        self._ours: list[int] = []  # signals that end here
 
     @contextmanager
     def catching_interrupts(self) -> Iterator[None]:
-        """Within, Ctrl-C ends the run by `Interrupted` after the step and its checkpoint."""
-        previous = signal.getsignal(signal.SIGINT)
-        if previous is not signal.default_int_handler:  # not ours to take: another thread or program listens
+        """Within, signals to stop end the run by `Interrupted` after the step and its checkpoint."""
+        with handling(self._on_signal, STOP_SIGNALS):
+            self._ours = [number for number in STOP_SIGNALS if signal.getsignal(number) == self._on_signal]
             yield
-            return
-        signal.signal(signal.SIGINT, self._on_interrupt)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, previous)
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows, "seconds": self._elapsed(), "losses": [float(x) for x in self._losses]}
@@ -75,7 +76,14 @@ class RunKeeper(Callback):
             self.seconds, self._started = self._elapsed(), 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._take_signals()
         self.first_step = trainer.global_step
+        self._saved = time.monotonic()
+        if highest(self.first_step) != -highest(-self.first_step):
+            raise SemforgeError(f"{self.folder.last}: is not the same file on all nodes; put 'out' on a shared disk")
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._take_signals()
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any) -> None:
         self._losses.append(outputs["loss"].detach())
@@ -84,20 +92,27 @@ class RunKeeper(Callback):
             return  # the validation that follows records and saves
         if not self.validates and (due or trainer.global_step == trainer.max_steps):
             self._record(trainer, {})
-            trainer.save_checkpoint(self.folder.last)
-        self._stop_if_interrupted(trainer)
+            self._save(trainer)
+        self._save_or_stop(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         best_before = max((row["mean_dice"] for row in self.rows), default=-math.inf)
         self._record(trainer, pl_module.scores)
-        trainer.save_checkpoint(self.folder.last)
-        if pl_module.scores["mean_dice"] > best_before or not self.folder.best.exists():
+        self._save(trainer)
+        if of_first(pl_module.scores["mean_dice"] > best_before or not self.folder.best.exists()):
             trainer.save_checkpoint(self.folder.best, weights_only=True)
-        self._stop_if_interrupted(trainer)
+        self._save_or_stop(trainer)
 
-    def _stop_if_interrupted(self, trainer: L.Trainer) -> None:
-        if self._interrupted:
-            trainer.save_checkpoint(self.folder.last)
+    def _save(self, trainer: L.Trainer) -> None:
+        trainer.save_checkpoint(self.folder.last)
+        self._saved = time.monotonic()
+
+    def _save_or_stop(self, trainer: L.Trainer) -> None:
+        due = time.monotonic() - self._saved > self.checkpoint_s
+        wish = highest(STOP if self._interrupted else SAVE if due else GO_ON)
+        if wish >= SAVE:
+            self._save(trainer)
+        if wish == STOP:
             raise Interrupted
 
     def _record(self, trainer: L.Trainer, scores: dict[str, float]) -> None:
@@ -112,11 +127,18 @@ class RunKeeper(Callback):
     def _elapsed(self) -> float:
         return self.seconds + (time.monotonic() - self._started if self._started else 0.0)
 
-    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self._interrupted:
+    def _take_signals(self) -> None:
+        # Lightning's own handler would exchange tensors in the middle of whatever is going on.
+        for number in self._ours:
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self._interrupted:
             raise KeyboardInterrupt
+        if not self._interrupted and is_first():
+            again = "; Ctrl-C again to stop at once" if number == signal.SIGINT else ""
+            errors.print(f"{signal.Signals(number).name}: saving after this step, then stopping{again}")
         self._interrupted = True
-        errors.print("stopping after this step; Ctrl-C again to stop at once")
 
 
 class Teller(Callback):

@@ -121,7 +121,7 @@ class TrainingSettings(Settings):
     """Optimisation and the machine."""
 
     steps: PositiveInt = 1000
-    batch_size: PositiveInt = 8  # crops a step, over all devices
+    batch_size: PositiveInt = 8  # crops a step, over all processes, which share it evenly
     learning_rate: PositiveFloat = 2e-3  # the highest of the schedule
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
     weight_decay: NonNegative = 1e-2
@@ -130,7 +130,12 @@ class TrainingSettings(Settings):
     channels_last: bool = True
     seed: int = Field(0, ge=0)
     val_every: PositiveInt = 100  # steps between validations and checkpoints
-    workers: int = Field(0, ge=0)  # loader processes
+    checkpoint_minutes: PositiveFloat = 10  # between checkpoints, at most
+    workers: int = Field(0, ge=0)  # loader processes, of each process that trains
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"  # auto: the GPU if there is one
+    devices: PositiveInt | None = None  # processes a node, one a GPU; left out: as srun started them, or else 1
+    num_nodes: PositiveInt | None = None  # left out: as srun started them, or else 1
+    strategy: Literal["auto", "ddp"] = "auto"  # auto: DDP where there are several processes
 
 
 class Plan(Settings):

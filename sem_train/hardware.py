@@ -1,13 +1,39 @@
 """What the machine can do: device and number format."""
 
+import os
+import platform
 from contextlib import AbstractContextManager
 
 import torch
+
+from semforge.errors import InputError
 
 
 def best_device() -> torch.device:
     """The GPU if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def training_device(accelerator: str, processes: int) -> torch.device:
+    """Kind of device for `processes` processes of this machine, one GPU each.
+
+    `accelerator` is auto, cpu or gpu. Raises InputError if there are no GPUs, or too few: a run never falls back
+    to the CPU silently where GPUs were asked for.
+    """
+    if accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    found = torch.cuda.device_count()
+    if found < processes:
+        raise InputError(
+            f"{host()}: PyTorch finds {found} GPUs, expected {processes}, one a process; "
+            "set training.devices, or training.accelerator to cpu"
+        )
+    return torch.device("cuda")
+
+
+def host() -> str:
+    """Name of this machine, as Slurm calls it where there is Slurm."""
+    return os.environ.get("SLURMD_NODENAME") or platform.node()
 
 
 def flush_denormals() -> None:

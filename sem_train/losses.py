@@ -1,6 +1,7 @@
 """Segmentation loss: weighted soft Dice plus weighted cross-entropy, blind to unlabelled pixels."""
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -12,6 +13,13 @@ from sem_train.config import UNLABELLED, LossSettings
 
 log = logging.getLogger(__name__)
 
+Total = Callable[[torch.Tensor], torch.Tensor]  # sums over all processes that share a batch
+
+
+def own(part: torch.Tensor) -> torch.Tensor:
+    """The `Total` of a batch that one process has for itself."""
+    return part
+
 
 class SoftDiceLoss(nn.Module):
     """One minus the soft Dice coefficient, averaged over the classes with their weights.
@@ -19,7 +27,7 @@ class SoftDiceLoss(nn.Module):
     For a class with probabilities p and truth g (0 or 1) over all labelled pixels of the batch:
     1 - 2 Σpg / (Σp + Σg) (Milletari et al. 2016, with plain sums). A class that the batch does not hold is left
     out of the mean: its coefficient is 0 whatever the model says, and cross-entropy already punishes
-    seeing it.
+    seeing it. `total` adds up the sums of the processes that share the batch.
 
     Shape: logits (N, C, H, W) float; labels (N, H, W) integer, `UNLABELLED` ignored; result a scalar, 0 to 1.
     """
@@ -28,16 +36,17 @@ class SoftDiceLoss(nn.Module):
         super().__init__()
         self.register_buffer("weights", weights, persistent=False)
 
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor, total: Total = own) -> torch.Tensor:
         labels = labels.long()
         known = (labels != UNLABELLED).unsqueeze(1)
         n_classes = logits.shape[1]
         truth = F.one_hot(labels.where(known[:, 0], 0), n_classes).movedim(-1, 1) * known
         p = logits.float().softmax(dim=1) * known
         over = (0, *range(2, logits.ndim))
-        overlap, total, present = (p * truth).sum(over), (p + truth).sum(over), truth.sum(over) > 0
+        overlap, both, pixels = total(torch.stack([(p * truth).sum(over), (p + truth).sum(over), truth.sum(over)]))
+        present = pixels > 0
         weights = present.float() if self.weights is None else present * self.weights
-        dice = 2 * overlap / total.clamp_min(torch.finfo(p.dtype).tiny)
+        dice = 2 * overlap / both.clamp_min(torch.finfo(p.dtype).tiny)
         return (weights * (1 - dice)).sum() / weights.sum().clamp_min(torch.finfo(p.dtype).tiny)
 
 
@@ -45,7 +54,7 @@ class DiceCrossEntropy(nn.Module):
     """dice × soft Dice loss + cross_entropy × cross-entropy, with the same class weights in both.
 
     Cross-entropy is the weighted mean over labelled pixels, each pixel with the weight of its true class.
-    A batch without any labelled pixel gives 0. Shapes as `SoftDiceLoss`.
+    A batch without any labelled pixel gives 0. Shapes and `total` as `SoftDiceLoss`.
     """
 
     def __init__(self, dice: float, cross_entropy: float, weights: torch.Tensor | None = None):
@@ -54,13 +63,14 @@ class DiceCrossEntropy(nn.Module):
         self.soft_dice = SoftDiceLoss(weights)
         self.register_buffer("weights", weights, persistent=False)
 
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor, total: Total = own) -> torch.Tensor:
         logits, labels = logits.float(), labels.long()
         entropy = F.cross_entropy(logits, labels, weight=self.weights, ignore_index=UNLABELLED, reduction="sum")
         known = labels[labels != UNLABELLED]
-        mass = torch.tensor(float(known.numel())) if self.weights is None else self.weights[known].sum()
-        mean = entropy / mass.to(entropy.device).clamp_min(torch.finfo(logits.dtype).tiny)
-        return self.dice * self.soft_dice(logits, labels) + self.cross_entropy * mean
+        mass = entropy.new_tensor(known.numel()) if self.weights is None else self.weights[known].sum()
+        entropy, mass = total(torch.stack([entropy, mass]))
+        mean = entropy / mass.clamp_min(torch.finfo(logits.dtype).tiny)
+        return self.dice * self.soft_dice(logits, labels, total) + self.cross_entropy * mean
 
 
 def build_loss(settings: LossSettings, class_share: np.ndarray, classes: ClassMap) -> DiceCrossEntropy:

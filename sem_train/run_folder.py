@@ -25,6 +25,9 @@ from semforge.settings import load_settings
 
 State = Literal["new", "unfinished", "finished"]
 
+# What a run is computed on does not change it, so it may go on elsewhere.
+MACHINE = {"workers", "checkpoint_minutes", "accelerator", "devices", "num_nodes", "strategy"}
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -70,9 +73,15 @@ class RunFolder:
             return "new"
         if not self.last.exists():
             return "new"  # stopped before its first checkpoint: nothing is lost
-        changed = _difference(_stored(load_settings(self.config, TrainConfig)), _stored(config))
+        changed = _difference(_compared(load_settings(self.config, TrainConfig)), _compared(config))
         if changed:
             raise InputError(f"{self.path}: holds a run of other settings ({changed}); change 'out' or remove it")
+        return self.progress()
+
+    def progress(self) -> State:
+        """As `state`, of a folder that another process of the same run looks after."""
+        if not self.last.exists():
+            return "new"
         return "finished" if self.report.exists() else "unfinished"
 
     def claim(self, config: TrainConfig) -> None:
@@ -104,6 +113,12 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
 
 def _stored(config: TrainConfig) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude={"out"}) | {"out": "."}
+
+
+def _compared(config: TrainConfig) -> dict[str, Any]:
+    stored = _stored(config)
+    stored["training"] = {key: value for key, value in stored["training"].items() if key not in MACHINE}
+    return stored
 
 
 def _difference(old: Any, new: Any, where: str = "") -> str | None:

@@ -10,13 +10,24 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from sem_train.callbacks import Interrupted, RunKeeper, Teller, WholeFileCheckpoints
 from sem_train.config import UNLABELLED, Plan, TrainConfig, TrainingSettings
 from sem_train.data import Crops, Gathered, MixedBatches, WholePictures, gather
-from sem_train.hardware import best_device, flush_denormals, uses_bf16
+from sem_train.distributed import (
+    Processes,
+    one_voice,
+    processes_here,
+    refuse_bad_shape,
+    run_processes,
+    share_batch_norm,
+    total,
+)
+from sem_train.hardware import flush_denormals, training_device, uses_bf16
 from sem_train.inference import CHECKPOINT_KEY, window_probabilities
 from sem_train.losses import build_loss
 from sem_train.metrics import dice, iou, mean_over_present
@@ -26,6 +37,7 @@ from sem_train.transforms import Augmentation
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # images (N, 1, H, W) float32; labels (N, H, W) uint8
 ONE_CYCLE_RISE = 0.15  # share of the steps in which the learning rate rises
+BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # what processes agree on is in main memory
 
 
 class Segmenter(L.LightningModule):
@@ -44,6 +56,7 @@ class Segmenter(L.LightningModule):
             "specimens": sorted({p.specimen for p in gathered.real}),
         }
         self._validation_losses: list[torch.Tensor] = []
+        self._held_out = len(gathered.held_out)
         if plan.training.channels_last:
             self.network.to(memory_format=torch.channels_last)
 
@@ -51,9 +64,11 @@ class Segmenter(L.LightningModule):
         images, labels = batch
         if self.plan.training.channels_last:
             images = images.to(memory_format=torch.channels_last)
-        return self.loss(self.network(images), labels)
+        return self.loss(self.network(images), labels, total)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        if batch_idx >= len(range(self.global_rank, self._held_out, self.trainer.world_size)):
+            return  # a picture to have one at all: a process without any would not take part in the sums
         images, labels = batch
         p = window_probabilities(self.network, images, 2 * self.plan.data.crop_px)
         self._validation_losses.append(self.loss(p.clamp_min(torch.finfo(p.dtype).tiny).log(), labels))
@@ -62,7 +77,7 @@ class Segmenter(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         counts = self.confusion.compute().cpu().numpy()
         self.confusion.reset()
-        loss = torch.stack(self._validation_losses).mean()
+        loss = total(sum(self._validation_losses, torch.zeros((), device=self.device))) / self._held_out
         self._validation_losses = []
         every_dice, every_iou = dice(counts), iou(counts)
         self.scores = {
@@ -87,11 +102,14 @@ class Segmenter(L.LightningModule):
 
 
 class Pictures(L.LightningDataModule):
-    """Training crops that continue at the step the trainer is at, and held-out pictures as they are."""
+    """Training crops that continue at the step the trainer is at, and held-out pictures as they are.
 
-    def __init__(self, plan: Plan, gathered: Gathered):
+    Each process has its share of a batch and of the held-out pictures.
+    """
+
+    def __init__(self, plan: Plan, gathered: Gathered, pin_memory: bool):
         super().__init__()
-        self.plan, self.gathered = plan, gathered
+        self.plan, self.gathered, self.pin_memory = plan, gathered, pin_memory
 
     def train_dataloader(self) -> DataLoader:
         data, training = self.plan.data, self.plan.training
@@ -101,12 +119,14 @@ class Pictures(L.LightningDataModule):
             len(self.gathered.synthetic), len(self.gathered.real), data.real_share, training.batch_size, training.seed,
             self.trainer.global_step, self.trainer.global_rank, self.trainer.world_size,
         )  # fmt: skip
-        return DataLoader(crops, batch_sampler=batches, num_workers=training.workers, pin_memory=_on_gpu())
+        return DataLoader(crops, batch_sampler=batches, num_workers=training.workers, pin_memory=self.pin_memory)
 
     def val_dataloader(self) -> DataLoader | list:
-        if not self.gathered.held_out:
+        held_out = self.gathered.held_out
+        if not held_out:
             return []
-        return DataLoader(WholePictures(self.gathered.held_out, self.plan.data), batch_size=1)
+        own = held_out[self.trainer.global_rank :: self.trainer.world_size] or held_out[:1]
+        return DataLoader(WholePictures(own, self.plan.data), batch_size=1)
 
 
 @dataclass(frozen=True)
@@ -129,45 +149,73 @@ class FitResult:
 def fit(config: TrainConfig) -> FitResult:
     """Train the model that `config` describes into its folder `out`, or go on with its unfinished run there.
 
+    In each of several processes that were started together, or by starting `training.devices` of them here.
     Raises InputError before the first step if the data, the settings or the folder cannot be used, and
-    KeyboardInterrupt after Ctrl-C, with a checkpoint to go on from.
+    KeyboardInterrupt after Ctrl-C, SIGTERM or SIGUSR2, with a checkpoint to go on from.
     """
+    here = processes_here()
+    with one_voice(here):
+        refuse_bad_shape(config.training, here)
+        folder = RunFolder(config.out)
+        state = folder.state(config) if here is None or here.rank == 0 else folder.progress()
+        if state == "finished":
+            return _result(folder, config.training.steps, resumed_at=config.training.steps)
+        count = config.training.devices or 1
+        if here is None and count > 1:
+            training_device(config.training.accelerator, count)
+            step = torch.load(folder.last, weights_only=True)["global_step"] if state == "unfinished" else 0
+            run_processes(config, count)
+            return _result(folder, config.training.steps, resumed_at=step)
+        return _fit(config, here, folder, resume=state == "unfinished")
+
+
+def _fit(config: TrainConfig, here: Processes | None, folder: RunFolder, resume: bool) -> FitResult:
     flush_denormals()
     steps = config.training.steps
-    folder = RunFolder(config.out)
-    state = folder.state(config)
-    if state == "finished":
-        return _result(folder, steps, resumed_at=steps)
+    device = training_device(config.training.accelerator, here.per_node if here else 1)
     gathered = gather(config.data, config.classes)
     segmenter = Segmenter(config, gathered)
-    folder.claim(config)
-    keeper = RunKeeper(folder, min(config.training.val_every, steps), validates=bool(gathered.held_out))
-    pictures = Pictures(config, gathered)
+    if here and device.type == "cpu":
+        share_batch_norm(segmenter.network)
+    if here is None or here.rank == 0:
+        folder.claim(config)
+    keeper = RunKeeper(
+        folder, min(config.training.val_every, steps), validates=bool(gathered.held_out),
+        checkpoint_s=60 * config.training.checkpoint_minutes,
+    )  # fmt: skip
+    pictures = Pictures(config, gathered, pin_memory=device.type == "cuda")
     with _quiet_lightning(), keeper.catching_interrupts():
-        trainer = _trainer(config, keeper)
+        trainer = _trainer(config, keeper, here, device)
         try:
-            resume_from = folder.last if state == "unfinished" else None
+            resume_from = folder.last if resume else None
             trainer.fit(segmenter, datamodule=pictures, ckpt_path=resume_from, weights_only=True)
             if not keeper.rows or keeper.rows[-1]["step"] < steps:  # the last steps, if fewer than 'val_every'
                 trainer.validate(segmenter, datamodule=pictures, verbose=False)
         except (Interrupted, SystemExit):  # Lightning turns KeyboardInterrupt into SystemExit
             raise KeyboardInterrupt from None
+        seconds = round(keeper.seconds, 1)
         if trainer.is_global_zero:
-            write_report(folder.report, {"name": config.name, "steps": steps, "seconds": round(keeper.seconds, 1)})
+            write_report(folder.report, {"name": config.name, "steps": steps, "seconds": seconds})
         trainer.save_checkpoint(folder.last, weights_only=True)  # a finished run needs no optimiser state
-    return _result(folder, steps, resumed_at=keeper.first_step)
+    return FitResult(folder, steps, seconds, keeper.first_step, keeper.rows[-1])
 
 
-def _trainer(config: TrainConfig, keeper: RunKeeper) -> L.Trainer:
+def _trainer(config: TrainConfig, keeper: RunKeeper, here: Processes | None, device: torch.device) -> L.Trainer:
     training = config.training
+    ddp = here is not None or training.strategy == "ddp"
+    strategy = DDPStrategy(process_group_backend=BACKENDS[device.type], broadcast_buffers=False) if ddp else "auto"
     return L.Trainer(
-        max_steps=training.steps, max_epochs=-1, accelerator="auto", devices=1,
-        precision="bf16-mixed" if uses_bf16(training.precision, best_device()) else "32-true",
+        max_steps=training.steps, max_epochs=-1, accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=here.per_node if here else 1, num_nodes=here.nodes if here else 1,
+        strategy=strategy, sync_batchnorm=here is not None and device.type == "cuda",
+        precision="bf16-mixed" if uses_bf16(training.precision, device) else "32-true",
         gradient_clip_val=training.gradient_clip or None,
         val_check_interval=keeper.save_every, check_val_every_n_epoch=None,
         num_sanity_val_steps=0, use_distributed_sampler=False, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False,
-        callbacks=[keeper, Teller(keeper, training.steps, config.name)], plugins=[WholeFileCheckpoints()],
+        callbacks=[keeper, Teller(keeper, training.steps, config.name)],
+        # Named, or Lightning would take a job of one task for a distributed one and its signals for its own.
+        plugins=[WholeFileCheckpoints(), here.environment if here else LightningEnvironment()],
     )  # fmt: skip
 
 
@@ -191,16 +239,15 @@ def _result(folder: RunFolder, steps: int, resumed_at: int) -> FitResult:
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
     """Without Lightning's advice on loggers, workers and devices, which are chosen here on purpose."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\..*")
+            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
             yield
     finally:
-        logger.setLevel(level)
-
-
-def _on_gpu() -> bool:
-    return best_device().type == "cuda"
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
