@@ -238,7 +238,7 @@ class Coordinator:
         todo = sorted(missing - held)
         capacities = busy(self._loads())
         untimed = not any(capacity.seconds_per_sample for capacity in capacities)
-        at_first = sum(capacity.slots for capacity in capacities) * UNTIMED_TASK[0]
+        at_first = sum(capacity.slots for capacity in capacities) * UNTIMED_TASK[1]
         # While nobody knows what a sample takes, a first task a slot finds out; planned by time is planned better.
         self._held_back = untimed and not all_at_once and len(todo) > at_first
         if self._held_back:

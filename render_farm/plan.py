@@ -11,7 +11,7 @@ from itertools import pairwise
 
 STARTUP_S = 4.0  # what a renderer takes to start, until it is measured: Blender's import and the first scene
 SMALLEST_TASK = 3.0  # times the start-up: below that, starting costs more than balancing gains
-UNTIMED_TASK = (8, 16)  # samples in a task, least and most, while nobody knows what a sample takes
+UNTIMED_TASK = (4, 16)  # samples in a task, least and most, while nobody knows what a sample takes
 
 
 @dataclass(frozen=True, order=True)
@@ -170,20 +170,26 @@ def sample_seconds(pools: Sequence[Capacity]) -> list[float]:
 
 
 def task_sizes(count: int, pool: Capacity) -> list[int]:
-    """Samples a task, large ones first; they sum to `count`."""
+    """Samples a task, large ones first; they sum to `count`.
+
+    Where half of what is left would make tasks that hardly pay their start-up, the rest is
+    dealt out evenly, to no more slots than have at least a start-up's worth of work each.
+    """
     if pool.seconds_per_sample is None:
-        most = pool.most_samples or UNTIMED_TASK[1]
-        least = min(most, UNTIMED_TASK[0])
+        few, most = UNTIMED_TASK
+        least = most
     else:
-        most = max(1, int(pool.longest_s / pool.seconds_per_sample))
-        most = min(most, pool.most_samples or most)
-        least = min(most, max(1, round(SMALLEST_TASK * pool.startup_s / pool.seconds_per_sample)))
+        startup = pool.startup_s / pool.seconds_per_sample  # in samples
+        least, most, few = round(SMALLEST_TASK * startup), int(pool.longest_s / pool.seconds_per_sample), round(startup)
+    most = max(1, min(most, pool.most_samples or most))
     sizes: list[int] = []
     left = count
     while left:
-        size = min(most, max(least, -(-left // (2 * pool.slots))))
+        size = -(-left // (2 * pool.slots))
+        if size < least:
+            size = -(-left // min(pool.slots, max(1, left // max(1, few))))
         for _ in range(pool.slots):
-            sizes.append(min(size, left))
+            sizes.append(min(size, most, left))
             left -= sizes[-1]
             if not left:
                 break
