@@ -55,7 +55,7 @@ class RendererProcess:
         with theirs:
             self.process = subprocess.Popen(
                 [*command, str(theirs.fileno()), str(folder), "--device", device, "--threads", str(threads)],
-                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_leave_signals,
                 env=os.environ | one_thread | self.environment,
             )  # fmt: skip
 
@@ -100,6 +100,12 @@ class RendererProcess:
         """End it now."""
         self.process.send_signal(signal.SIGKILL)
         self.end()
+
+
+def _leave_signals() -> None:
+    """Slurm warns every process of a task; that is for the task to answer, which ends its renderers itself."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def signal_name(number: int) -> str:
