@@ -126,7 +126,7 @@ class Verification:
         return self.digest is not None
 
     @property
-    def text(self) -> str:
+    def summary(self) -> str:
         """One line that says what was checked and what came out."""
         how = "every digest recomputed" if self.deep else "structure checked, pixels not read"
         if not self.passed:
