@@ -5,7 +5,7 @@ from rich.table import Table
 
 from sem_train.evaluation import Evaluation
 from sem_train.report import number
-from sem_train.tables import plain_table
+from semforge.tables import plain_table
 
 
 def summary(e: Evaluation) -> Group:

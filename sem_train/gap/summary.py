@@ -14,9 +14,9 @@ from sem_train.gap.classifier import Estimate
 from sem_train.gap.comparison import Gap, Telling
 from sem_train.gap.crops import Crops
 from sem_train.gap.statistics import PATTERNS
-from sem_train.tables import plain_table
 from semforge.errors import InputError
 from semforge.files import whole_file
+from semforge.tables import plain_table
 
 TELLING = 3  # statistics named in the sentence
 EXPLAINED = 4  # statistics of each family listed by --explain
