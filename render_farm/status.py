@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -233,7 +234,7 @@ def verify(folder: Folder, deep: bool) -> Verification:
         problem, digest, rejected = _read_all(folder, job)
     else:
         states = survey(folder, job, "shape")
-        problem, digest, rejected = dataset_problem(folder, job, states), None, None
+        problem, digest, rejected = dataset_problem(folder, job, states, digests=True), None, None
         if problem is None:
             with SampleFile(folder.dataset) as file:
                 digest = file.digest
@@ -315,10 +316,10 @@ def _pools(
 
 
 def _pools_table(pools: Iterable[PoolStatus]) -> Table:
-    table = Table(pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("pool")
-    for name in ("done", "running", "queued", "failed", "samples/s", "s a sample", "time left"):
-        table.add_column(name, justify="right")
+    for name in ("done", "running", "queued", "failed", "samples/s", "s/sample", "time left"):
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("nodes")
     for row in pools:
         table.add_row(
