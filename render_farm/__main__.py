@@ -165,6 +165,46 @@ def merge(folder: Directory) -> None:
     typer.echo(f"{place.job().count} samples, digest {digest} -> {place.dataset}")
 
 
+@app.command(epilog="Example: render-farm train configs/train/slurry_unet.yaml --cluster site.yaml --nodes 2 --gpus 4")
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Training settings, YAML, as for sem-train fit.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings to change, e.g. training.steps=200.")
+    ] = None,
+    *,
+    cluster: Annotated[str, typer.Option(help="YAML file of pools.")],
+    pool: Annotated[str | None, typer.Option(help="Which of them.", show_default="the only one that fits")] = None,
+    nodes: Annotated[int, typer.Option(help="Nodes.", min=1)] = 1,
+    gpus: Annotated[int | None, typer.Option(help="GPUs of a node.", show_default="those of the pool", min=0)] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Hand in and return.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the batch script, hand in nothing.")] = False,
+) -> None:
+    """Train a model in one Slurm job of many processes, and follow it. The same command again goes on or follows.
+
+    One process a GPU, or one a node where the pool has none. The job is requeued from its last checkpoint.
+    """
+    from render_farm.training import plan_training
+
+    place = load_cluster(cluster)
+    job = plan_training(config, overrides or (), place, pool, nodes, gpus)
+    out = job.run.out
+    if dry_run:
+        typer.echo(job.script())
+        return
+    if job.run.state == "finished":
+        typer.echo(f"{out} was finished before")
+        return
+    there = job.running()
+    number = there or job.submit()
+    hints = f"follow it with tail -f {job.log(number)}, cancel it with scancel {number}"
+    handed = "is in the queue already" if there else f"handed in, processes: {job.layout.processes}"
+    cli.errors.print(f"render-farm: {out}: job {number} {handed}; {hints}", markup=False)
+    if not detach:
+        with _interruptible(f"{out}: job {number} goes on; {hints}"):
+            job.follow(number, place.poll_s, lambda text: typer.echo(text, nl=False))
+        typer.echo(f"{out} is finished")
+
+
 def main() -> None:
     """Entry point of `render-farm`."""
     cli.run(app, "render-farm")

@@ -6,6 +6,7 @@ last.ckpt       everything needed to go on: weights, optimiser, schedule, positi
 best.ckpt       weights of the best validation so far (highest mean Dice), for who asks for them by name
 history.csv     one row a validation
 run.json        written at the end: steps, seconds, scores, versions, machine
+slurm/          logs of its job, where it was trained on a cluster
 ==============  ===============================================================================
 """
 
@@ -60,6 +61,11 @@ class RunFolder:
         """What `fit` writes when it is done."""
         return self.path / "run.json"
 
+    @property
+    def slurm(self) -> Path:
+        """Where a job of this run has its logs; made before the run begins."""
+        return self.path / "slurm"
+
     def state(self, config: TrainConfig) -> State:
         """How far the run of `config` in this folder is.
 
@@ -68,7 +74,7 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path}: is a file, expected a run folder; change 'out'")
         if not self.config.exists():
-            if self.path.is_dir() and any(self.path.iterdir()):
+            if self.path.is_dir() and any(path != self.slurm for path in self.path.iterdir()):
                 raise InputError(f"{self.path}: holds files but no run, expected an empty or new folder; change 'out'")
             return "new"
         if not self.last.exists():
