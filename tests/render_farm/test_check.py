@@ -96,7 +96,12 @@ def test_the_last_word_on_a_shard_that_was_rendered_again_counts(folder: Folder)
 
 def test_shards_no_journal_knows_and_files_of_other_names(folder: Folder) -> None:
     put_shard(folder, 2, 6)
-    for name in ("samples_000000-000003.h5.bad", "notes.h5", "samples_0-3.h5", ".samples_000000-000003.0123abcd.tmp.h5"):
+    for name in (
+        "samples_000000-000003.h5.bad",
+        "notes.h5",
+        "samples_0-3.h5",
+        ".samples_000000-000003.0123abcd.tmp.h5",
+    ):
         (folder.shards / name).touch()
     names = [state.shard.name for state in survey(folder, folder.job(), "shape")]
     assert names == ["samples_000000-000003", "samples_000002-000005", "samples_000004-000007"]
