@@ -42,11 +42,16 @@ class ShardState:
     """
 
     shard: Shard
-    path: Path
+    folder: Path
     problem: str | None
     bytes: int = 0
     mtime_ns: int = 0
     digest: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / f"{self.shard.name}.h5"
 
     @property
     def verified(self) -> VerifiedShard:
@@ -71,12 +76,12 @@ def survey(
     vouched: Vouched = {}
     if trust != "nothing":
         vouched = vouched_for(read_journals(folder.journal) if attempts is None else attempts)
-    states = []
-    for shard, path, stat in _files(folder):
+    states, shards = [], folder.shards
+    for shard, stat in _files(shards):
         if digest := vouched.get((shard.name, stat.st_size, stat.st_mtime_ns)):
-            state = ShardState(shard, path, None, stat.st_size, stat.st_mtime_ns, digest)
+            state = ShardState(shard, shards, None, stat.st_size, stat.st_mtime_ns, digest)
         else:
-            state = _check(shard, path, stat, job, deep=trust != "shape")
+            state = _check(shard, shards, stat, job, deep=trust != "shape")
         states.append(state)
         seen(state)
     return states
@@ -89,12 +94,11 @@ def check_shard(folder: Folder, job: Job, shard: Shard, deep: bool) -> ShardStat
     the job, hold the samples its name says, and its digest must follow from theirs: a few
     milliseconds, which finds truncation but not changed pixels.
     """
-    path = folder.shard_path(shard)
     try:
-        stat = path.stat()
+        stat = folder.shard_path(shard).stat()
     except FileNotFoundError:
-        return ShardState(shard, path, "is missing")
-    return _check(shard, path, stat, job, deep)
+        return ShardState(shard, folder.shards, "is missing")
+    return _check(shard, folder.shards, stat, job, deep)
 
 
 def vouched_for(attempts: Iterable[Attempt]) -> Vouched:
@@ -154,26 +158,26 @@ def _linked(file: h5py.File) -> dict[str, None]:
     return dict.fromkeys(arrays.get_virtual_filename(k).rpartition("/")[2] for k in links)
 
 
-def _files(folder: Folder) -> Iterator[tuple[Shard, Path, os.stat_result]]:
+def _files(shards: Path) -> Iterator[tuple[Shard, os.stat_result]]:
     """The shard files, by first index, each asked once for its size and time; other names are ignored."""
     found = []
     try:
-        with os.scandir(folder.shards) as entries:
+        with os.scandir(shards) as entries:
             for entry in entries:
                 name, _, kind = entry.name.rpartition(".")
                 if kind == "h5" and (shard := Shard.from_name(name)):
                     found.append((shard, entry))
-            found.sort(key=lambda pair: pair[0])
-            for shard, entry in found:
-                try:
-                    yield shard, folder.shards / entry.name, entry.stat()
-                except FileNotFoundError:
-                    continue  # set aside by a run that is at work
     except FileNotFoundError:
         return
+    for shard, entry in sorted(found, key=lambda pair: (pair[0].start, pair[0].stop)):
+        try:
+            yield shard, entry.stat()
+        except FileNotFoundError:
+            continue  # set aside by a run that is at work
 
 
-def _check(shard: Shard, path: Path, stat: os.stat_result, job: Job, deep: bool) -> ShardState:
+def _check(shard: Shard, shards: Path, stat: os.stat_result, job: Job, deep: bool) -> ShardState:
+    path = shards / f"{shard.name}.h5"
     digest = None
     try:
         digest, problem = _inspect(path, job, shard, deep)
@@ -181,7 +185,7 @@ def _check(shard: Shard, path: Path, stat: os.stat_result, job: Job, deep: bool)
         problem = str(error).removeprefix(f"{path}: ")
     except Exception as error:  # damaged bytes make HDF5 raise nearly anything
         problem = f"cannot be read: {error}"
-    return ShardState(shard, path, problem, stat.st_size, stat.st_mtime_ns, digest if problem is None else None)
+    return ShardState(shard, shards, problem, stat.st_size, stat.st_mtime_ns, digest if problem is None else None)
 
 
 def _inspect(path: Path, job: Job, shard: Shard, deep: bool) -> tuple[str, str | None]:

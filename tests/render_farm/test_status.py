@@ -165,8 +165,9 @@ def test_quarantined_samples_are_named_with_problem_and_log(folder: Folder) -> N
     fail(folder, 3, "12_0")  # once, and then it was rendered
     status = status_of(folder)
     assert status.state == "quarantined"
-    assert [(q.index, q.problem, q.log) for q in status.quarantined] == [
-        (6, "killed in 13_0", str(folder.log_path("13_0"))), (7, "no such detector", str(folder.log_path("12_1")))]  # fmt: skip
+    lost = [(one.index, one.problem, one.log) for one in status.quarantined]
+    logs = [str(folder.log_path(attempt)) for attempt in ("13_0", "12_1")]
+    assert lost == [(6, "killed in 13_0", logs[0]), (7, "no such detector", logs[1])]
     assert "sample 6: killed in 13_0" in text_of(folder, status)
     assert status.seconds_left == 0.0
     (folder.failures / "sample_000006.jsonl").unlink()
@@ -176,8 +177,6 @@ def test_quarantined_samples_are_named_with_problem_and_log(folder: Folder) -> N
 def test_a_pool_is_credited_with_what_is_on_disk(folder: Folder) -> None:
     cpu = Told(folder, "12_0", 0.0, pool="cpu").sample(1.0, 0, 1.0).sample(2.0, 1, 1.0).shard(2.0, 0, 2)
     cpu.sample(9.0, 7, 1.0).end(9.0)  # not on disk
-        2.0, 0, 2
-    ).end(9.0)
     Told(folder, "13_0", 5.0, pool="gpu").sample(6.0, 2, 0.5).sample(7.0, 3, 0.1).shard(7.0, 2, 4).end(8.0)
     status = status_of(folder)
     assert {row.pool: (row.done, row.seconds_per_sample) for row in status.pools} == {"cpu": (2, 1.0), "gpu": (2, 0.3)}
