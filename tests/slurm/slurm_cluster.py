@@ -187,14 +187,21 @@ class SlurmCluster:
         for partition in ("scavenge_requeue", "scavenge_cancel"):
             self.run("scontrol", "update", f"PartitionName={partition}", f"GraceTime={seconds}")
 
+    def job_processes(self) -> list[int]:
+        """Ids of all processes that jobs have started and that live, slurmstepd included: with no job, orphans."""
+        return [int(word) for word in self._tell("processes").split()]
+
     def reset(self) -> None:
-        """Back to the beginning: no jobs, all nodes idle."""
+        """Back to the beginning: no jobs, nothing that jobs have left running, all nodes idle."""
         self._cancel("--user=root")
         for name in NODES:
             if not self._alive(name):
                 self._tell(f"start {name}")
         self.set_grace(self.options.grace_s)
         self.wait_for(self._idle, START_S, "all nodes to be idle", every_s=0.5)
+        for pid in self.job_processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _idle(self) -> bool:
         jobs = self.run("squeue", "-h")
@@ -292,7 +299,7 @@ def slurm_conf(folder: Path, ports: Ports, options: Options) -> str:
         "PriorityType=priority/basic",
         "PreemptType=preempt/partition_prio",
         "PreemptMode=REQUEUE",
-        *(["PreemptParameters=send_user_signal"] if options.user_signal else []),
+        *(["SlurmctldParameters=preempt_send_user_signal"] if options.user_signal else []),
         f"MaxArraySize={options.max_array}",
         f"KillWait={options.kill_wait_s}",
         f"SlurmdTimeout={options.down_after_s}",
@@ -429,8 +436,10 @@ class Keeper:
         """Start the slurmd of a node."""
         self._start("slurmd", "-D", "-N", name, name=name, environment={NODE_MARK: name})
 
-    def _obey(self, verb: str, node: str, what: str = "") -> str:
+    def _obey(self, verb: str, node: str = "", what: str = "") -> str:
         self._reap()
+        if verb == "processes":
+            return " ".join(str(pid) for pid in self._of_jobs())
         alive = node in self.daemons
         if node not in NODES:
             raise ClusterError(f"no node {node}, there are {', '.join(NODES)}")
@@ -447,6 +456,12 @@ class Keeper:
             if alive:
                 self.daemons.pop(node).wait()
         return "ok"
+
+    def _of_jobs(self) -> Iterator[int]:
+        # A slurmstepd leaves its slurmd, so it and what it starts come to the keeper.
+        daemons = {daemon.pid for daemon in self.daemons.values()}
+        spared = daemons.union(*(descendants(pid) for pid in daemons))
+        return (pid for pid in descendants(os.getpid()) if pid not in spared)
 
     def _of_node(self, node: str) -> Iterator[int]:
         marks = (f"{NODE_MARK}={node}".encode(), f"SLURMD_NODENAME={node}".encode())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import slurm_cluster
-from slurm_cluster import GPU_NODES, NODES, ClusterError, SlurmCluster, descendants
+from slurm_cluster import GPU_NODES, NODES, ClusterError, Options, SlurmCluster, descendants
 
 
 def submit(slurm: SlurmCluster, folder: Path, script: str, *options: str) -> str:
@@ -78,6 +78,38 @@ def test_an_urgent_job_preempts(slurm: SlurmCluster, tmp_path: Path, partition: 
     else:
         wait_for_state(slurm, low, "PREEMPTED")
         assert "attempt 1" not in (tmp_path / f"{low}.out").read_text()
+
+
+def test_preemption_with_grace_sends_the_users_signal(slurm: SlurmCluster, tmp_path: Path) -> None:
+    with SlurmCluster(slurm.folder.parent / "u", Options(grace_s=60, user_signal=True)) as other:
+        body = f"trap 'echo USR2 > {tmp_path}/got; exit' USR2; echo > {tmp_path}/up; while true; do sleep 0.1; done"
+        (tmp_path / "task.sh").write_text(body)
+        options = ("--nodelist=c1", "--cpus-per-task=2")
+        low = submit(
+            other,
+            tmp_path,
+            f"srun bash {tmp_path}/task.sh",
+            "--partition=scavenge_requeue",
+            "--signal=USR2@60",
+            *options,
+        )
+        other.wait_for((tmp_path / "up").exists, 20, "the low job to run")
+        began = time.monotonic()
+        submit(other, tmp_path, "true", "--partition=urgent", *options)
+        other.wait_for((tmp_path / "got").exists, 20, "the signal")
+        assert time.monotonic() - began < 20  # not the kill at the end of the grace time
+        wait_for_state(other, low, "COMPLETED")
+
+
+def test_what_a_job_leaves_behind_is_found_and_ended(slurm: SlurmCluster, tmp_path: Path) -> None:
+    job = submit(slurm, tmp_path, f"setsid sleep 300 & echo $! > {tmp_path}/pid")
+    wait_for_state(slurm, job, "COMPLETED")
+    pid = int((tmp_path / "pid").read_text())
+    assert alive(pid)
+    assert pid in slurm.job_processes()
+    slurm.reset()
+    slurm.wait_for(lambda: not alive(pid), 5, "the orphan to be gone")
+    assert slurm.job_processes() == []
 
 
 def test_a_node_without_power_requeues_its_job(slurm: SlurmCluster, tmp_path: Path) -> None:
