@@ -16,6 +16,7 @@ from render_farm.plan import Capacity, Shard, Task, plan_tasks, sample_seconds, 
 
 GAIN = 0.1  # of the time left
 STARTUPS = 2.0  # of the pool that starts slowest
+SPARED = 0.02  # of the time left: so much later the end may be for fewer pools to lose their queue
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,8 @@ def _withdraw(loads: Sequence[Load]) -> frozenset[str]:
         load.capacity.pool for load, count, share in zip(loads, queued, fair, strict=True) if count > share
     )
     # The queue of a pool that would get all of it back is left alone: it has waited for its turn.
-    return too_much if too_much and _replanned_end(loads, too_much) - all_s <= _worth_s(loads, all_s) else everything
+    spared_s = _worth_s(loads, all_s, SPARED)
+    return too_much if too_much and _replanned_end(loads, too_much) - all_s <= spared_s else everything
 
 
 def _withdraw_for_idle(loads: Sequence[Load]) -> frozenset[str]:
@@ -176,9 +178,9 @@ def _replanned_end(loads: Sequence[Load], withdrawn: frozenset[str]) -> float:
     return max(_queue_end(load, task_sizes(share, load.capacity)) for load, share in zip(kept, fair, strict=True))
 
 
-def _worth_s(loads: Sequence[Load], left_s: float) -> float:
+def _worth_s(loads: Sequence[Load], left_s: float, gain: float = GAIN) -> float:
     """What a move must gain if there are so many seconds left."""
-    return max(GAIN * left_s, STARTUPS * max(load.capacity.startup_s for load in loads))
+    return max(gain * left_s, STARTUPS * max(load.capacity.startup_s for load in loads))
 
 
 # --- handing over parts of running tasks ---

@@ -115,7 +115,9 @@ class QueueModel:
         self.on_disk = np.zeros(count, np.uint8)  # how often each sample was written
         self.rendered = 0  # samples, those included that were lost
         self.withdrawals = self.handovers = 0
-        self._random = np.random.default_rng(np.random.SeedSequence(seed))
+        # Nodes are drawn apart, so that runs with other chances have the same nodes.
+        of_nodes, of_events = np.random.SeedSequence(seed).spawn(2)
+        self._nodes, self._random = np.random.default_rng(of_nodes), np.random.default_rng(of_events)
         self._poll_s, self._checkpoint_s = poll_s, checkpoint_s
         self._done = 0
         self._events: list[tuple[Any, ...]] = []
@@ -153,7 +155,7 @@ class QueueModel:
 
     def _open(self, site: Site) -> _Pool:
         slots = site.capacity.slots
-        paces = [self._around_1(site.node_spread) for _ in range(-(-slots // site.tasks_per_node))]
+        paces = [_around_1(self._nodes, site.node_spread) for _ in range(-(-slots // site.tasks_per_node))]
         pool = _Pool(site, [], [])
         for k in range(slots):
             node = k // site.tasks_per_node
@@ -230,7 +232,7 @@ class QueueModel:
             pool.idle.append(slot)
             return
         self._pass(slot)
-        startup_s = site.capacity.startup_s * self._around_1(site.startup_spread)
+        startup_s = site.capacity.startup_s * _around_1(self._random, site.startup_spread)
         task = pool.queue.popleft()
         run = _Run(task, self.now, self.now + startup_s, self._render_s(site, len(task)) * slot.pace)
         slot.state, slot.run = "running", run
@@ -390,12 +392,6 @@ class QueueModel:
 
     # --- chance, and time ---
 
-    def _around_1(self, spread: float) -> float:
-        if not spread:
-            return 1.0
-        sigma = math.sqrt(math.log1p(spread**2))
-        return float(self._random.lognormal(-(sigma**2) / 2, sigma))
-
     def _render_s(self, site: Site, samples: int) -> float:
         """What so many samples take together: a gamma variate of the mean and the spread of their sum."""
         mean_s = samples * (site.capacity.seconds_per_sample or 0.0)
@@ -407,3 +403,11 @@ class QueueModel:
     def _at(self, seconds: float, happen: Callable[..., None], *arguments: object) -> None:
         self._number += 1
         heappush(self._events, (self.now + seconds, self._number, happen, *arguments))
+
+
+def _around_1(random: np.random.Generator, spread: float) -> float:
+    """A lognormal variate of mean 1."""
+    if not spread:
+        return 1.0
+    sigma = math.sqrt(math.log1p(spread**2))
+    return float(random.lognormal(-(sigma**2) / 2, sigma))
