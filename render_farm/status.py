@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -16,11 +15,13 @@ from blender_gen.sample import SampleFile, verify_samples
 from render_farm import activity
 from render_farm.activity import Alive, Submitted
 from render_farm.check import ShardState, dataset_problem, done_indices, header_problem, survey
-from render_farm.failures import ATTEMPTS, quarantined, read_failures
+from render_farm.estimate import duration
+from render_farm.failures import quarantined, read_failures
 from render_farm.folder import Folder, Job
 from render_farm.journal import Attempt, read_journals, read_lines
 from render_farm.slurm import QueuedTask, queue
 from semforge.errors import InputError
+from semforge.tables import plain_table
 
 State = Literal["running", "queued", "complete", "unmerged", "damaged", "quarantined", "incomplete"]
 """What is true of the folder now, the first that holds:
@@ -104,6 +105,16 @@ class Status:
 
 
 @dataclass(frozen=True)
+class Work:
+    """Tasks that were handed in, those of them that run or wait, and whether a run holds the folder."""
+
+    submitted: tuple[Submitted, ...]
+    alive: Mapping[str, Alive]
+    locked: bool
+    queue_asked: bool
+
+
+@dataclass(frozen=True)
 class Verification:
     """Each of the wanted samples is either verified, bad or missing; the digest is None unless all verify.
 
@@ -140,36 +151,30 @@ class Verification:
         return json.dumps(asdict(self))
 
 
-def read_status(folder: Folder, deep: bool = False, tries: int = ATTEMPTS, ask_queue: AskQueue = queue) -> Status:
+def read_status(folder: Folder, deep: bool = False, ask_queue: AskQueue = queue) -> Status:
     """Where the job in `folder` stands. Raises InputError if there is none.
 
     Unless `deep`, files that are as their journal says are not opened: quick at any size, blind
-    to pixels that changed without the file's size or time. `tries` is how often a sample may fail.
+    to pixels that changed without the file's size or time.
     """
     now, job = time.time(), folder.job()
     attempts = read_journals(folder.journal)
-    submitted = activity.submitted_tasks(read_lines(folder.submissions))
-    in_slurm = "slurm" in {one.engine for one in submitted} | {attempt.engine for attempt in attempts}
-    in_queue = ask_queue(folder.queue_name) if in_slurm else {}
-    holder, locked = folder.holder(), folder.is_locked()
-    run_since = activity.time_of(holder.since) if holder else 0.0
-    at_work = activity.alive(submitted, attempts, in_queue, run_since if locked else None, now)
-
+    work = who_works(folder, attempts, now, ask_queue)
     states = survey(folder, job, "nothing" if deep else "shape", attempts)
     on_disk = done_indices(states)
     done = on_disk if not on_disk or max(on_disk) < job.count else {i for i in on_disk if i < job.count}
     dataset = dataset_problem(folder, job, states)
     given_up = {
         index: last
-        for index, last in quarantined(read_failures(folder), tries).items()
+        for index, last in quarantined(read_failures(folder), job.attempts).items()
         if index < job.count and index not in done
     }
-    pools = _pools(submitted, attempts, at_work, done, activity.handed_over(read_lines(folder.handed_over)), now)
-    unwritten = {i for a in activity.latest(attempts).values() if a.id in at_work for i in a.samples} - done
+    pools = _pools(work, attempts, done, activity.handed_over(read_lines(folder.handed_over)), now)
+    unwritten = {i for a in activity.latest(attempts).values() if a.id in work.alive for i in a.samples} - done
     bad = tuple(BadShard(state.shard.name, state.problem) for state in states if state.problem is not None)
     missing, speed = job.count - len(done), sum(pool.samples_per_s for pool in pools)
     return Status(
-        state=_state(at_work, locked, bad, missing, dataset, len(given_up)),
+        state=_state(work, bad, missing, dataset, len(given_up)),
         wanted=job.count, done=len(done), missing=missing, unwritten=len(unwritten), bad_shards=bad,
         quarantined=tuple(
             Quarantined(index, last.problem, str(folder.log_path(last.attempt))) for index, last in given_up.items()
@@ -177,8 +182,19 @@ def read_status(folder: Folder, deep: bool = False, tries: int = ATTEMPTS, ask_q
         dataset=dataset, pools=pools, samples_per_s=round(speed, 4),
         seconds_per_sample=_rounded(activity.seconds_per_sample(attempts)),
         seconds_left=_seconds_left(missing - len(given_up) - len(unwritten), speed),
-        queue_asked=in_queue is not None, deep=deep,
+        queue_asked=work.queue_asked, deep=deep,
     )  # fmt: skip
+
+
+def who_works(folder: Folder, attempts: Sequence[Attempt], now: float, ask_queue: AskQueue = queue) -> Work:
+    """Who is at work in `folder`, by the queue if there are Slurm jobs, and by the folder's lock."""
+    submitted = activity.submitted_tasks(read_lines(folder.submissions))
+    in_slurm = "slurm" in {one.engine for one in submitted} | {attempt.engine for attempt in attempts}
+    in_queue = ask_queue(folder.queue_name) if in_slurm else {}
+    locked, holder = folder.is_locked(), folder.holder()
+    run_since = activity.time_of(holder.since) if holder else 0.0
+    alive = activity.alive(submitted, attempts, in_queue, run_since if locked else None, now)
+    return Work(tuple(submitted), alive, locked, in_queue is not None)
 
 
 def status_table(folder: Folder, status: Status) -> RenderableType:
@@ -250,30 +266,15 @@ def verify(folder: Folder, deep: bool) -> Verification:
     )  # fmt: skip
 
 
-def duration(seconds: float) -> str:
-    """`12 s`, `3 min 20 s`, `5 h 07 min`, `2 d 03 h`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"
-
-
 UNKNOWN = "–"
 
 
-def _state(
-    at_work: Mapping[str, Alive], locked: bool, bad: Sequence[BadShard], missing: int, dataset: str | None, lost: int
-) -> State:
-    tasks = set(at_work.values())
-    if "running" in tasks:
+def _state(work: Work, bad: Sequence[BadShard], missing: int, dataset: str | None, lost: int) -> State:
+    if "running" in work.alive.values():
         return "running"
-    if any(state == "queued" and not id.startswith(("local-", "debug-")) for id, state in at_work.items()):
+    if any(not attempt.startswith(("local-", "debug-")) for attempt in work.alive):
         return "queued"
-    if locked:
+    if work.locked:
         return "running"
     if bad:
         return "damaged"
@@ -283,9 +284,9 @@ def _state(
 
 
 def _pools(
-    submitted: Sequence[Submitted], attempts: Sequence[Attempt], at_work: Mapping[str, Alive], done: set[int],
-    taken: Mapping[str, set[int]], now: float,
-) -> tuple[PoolStatus, ...]:  # fmt: skip
+    work: Work, attempts: Sequence[Attempt], done: set[int], taken: Mapping[str, set[int]], now: float
+) -> tuple[PoolStatus, ...]:
+    submitted, at_work = work.submitted, work.alive
     engines = {one.pool: one.engine for one in submitted} | {attempt.pool: attempt.engine for attempt in attempts}
     pool_of = {one.attempt: one.pool for one in submitted} | {attempt.id: attempt.pool for attempt in attempts}
     of_pool: dict[str, list[Attempt]] = defaultdict(list)
@@ -316,11 +317,10 @@ def _pools(
 
 
 def _pools_table(pools: Iterable[PoolStatus]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("pool")
-    for name in ("done", "running", "queued", "failed", "samples/s", "s/sample", "time left"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("nodes")
+    table = plain_table(
+        "", "pool", "done", "running", "queued", "failed", "samples/s", "s/sample", "time left", "nodes"
+    )
+    table.collapse_padding, table.pad_edge, table.title = True, False, None  # 80 columns are few
     for row in pools:
         table.add_row(
             row.pool, str(row.done), str(row.running), str(row.queued), str(row.failed), f"{row.samples_per_s:.2f}",

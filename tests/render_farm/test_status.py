@@ -17,7 +17,7 @@ from render_farm.journal import Attempt, read_journals
 from render_farm.merge import merge
 from render_farm.plan import Shard
 from render_farm.slurm import QueuedTask
-from render_farm.status import Status, duration, read_status, status_table, verify, watch
+from render_farm.status import Status, read_status, status_table, verify, watch
 from semforge.errors import InputError
 
 NOW = time.time()
@@ -295,11 +295,3 @@ def test_verify_says_which_check_was_made_and_finds_what_it_can(folder: Folder) 
     for deep_too in (False, True):
         found = verify(folder, deep_too)
         assert (found.digest, found.samples, found.bad, found.missing) == (None, 4, 0, 4)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.4, "0 s"), (59.4, "59 s"), (200, "3 min 20 s"), (3600 * 5 + 7 * 60, "5 h 07 min"), (86400 * 2.125, "2 d 03 h")],
-)
-def test_durations_read_well(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
