@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from render_farm.clusters import Cluster, load_cluster
-from render_farm.failures import ATTEMPTS, release
+from render_farm.failures import release
 from render_farm.farm import Outcome, merge_job, run_job, submit_job
 from render_farm.folder import Folder, Job
 from render_farm.pools import Pool
@@ -24,19 +24,20 @@ from semforge.settings import load_settings
 app = cli.application("Render a recipe into a verified dataset: parallel, resumable, the same on any machine.")
 
 EXAMPLE = "configs/recipes/slurry_coating.yaml"
+ATTEMPTS = 3
 SHARD_SIZE = 128  # samples in a file, most; a checkpoint or the end of a task makes smaller ones
 
 Recipe = Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe (YAML).")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to the recipe, e.g. frame.width_px=256.")
 ]
-Count = Annotated[int, typer.Option(help="Samples in the data set. May grow between runs.", min=1)]
+Count = Annotated[int, typer.Option(help="Samples in the data set. May grow between runs.")]
 Out = Annotated[Path, typer.Option(help="Folder for shards, logs and dataset.h5; an unfinished one is resumed.")]
-Seed = Annotated[int, typer.Option(help="Seed of the data set; 0 is a seed like any other.", min=0)]
+Seed = Annotated[int, typer.Option(help="Seed of the data set; 0 is a seed like any other.")]
 ClusterName = Annotated[str, typer.Option(help="Where to render: local, debug, or a YAML file of pools.")]
-Workers = Annotated[int | None, typer.Option(help="Tasks at a time in a local pool.", show_default="one a core", min=1)]
-ShardSize = Annotated[int, typer.Option(help="Samples in a file, most.", min=1)]
-Attempts = Annotated[int, typer.Option(help="How often a failing sample is tried before it is given up.", min=1)]
+Workers = Annotated[int | None, typer.Option(help="Tasks at a time in a local pool.", show_default="one a core")]
+ShardSize = Annotated[int, typer.Option(help="Samples in a file, most.")]
+Attempts = Annotated[int, typer.Option(help="How often a failing sample is tried before it is given up.")]
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Folder that `render-farm run` wrote.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
 
@@ -58,8 +59,9 @@ def run(
 
     On Slurm, tasks that are queued go on if this command is stopped; run it again to follow them.
     """
-    job = _job(recipe, overrides, count, seed, shard_size)
-    _work(Folder(out), job, load_cluster(cluster), workers, attempts)
+    _at_least(1, workers=workers)
+    job = _job(recipe, overrides, count, seed, shard_size, attempts)
+    _work(Folder(out), job, load_cluster(cluster), workers)
 
 
 @app.command(epilog=f"Example: render-farm submit {EXAMPLE} --count 1000 --out runs/big --cluster my_site.yaml")
@@ -76,8 +78,8 @@ def submit(
     probe: Annotated[bool, typer.Option(help="Render a few samples here first, to size the tasks.")] = True,
 ) -> None:
     """Hand everything that is missing to Slurm and return. Look with `status`, end with `resume` or `merge`."""
-    job = _job(recipe, overrides, count, seed, shard_size)
-    _hand_in(Folder(out), job, load_cluster(cluster), attempts, probe)
+    job = _job(recipe, overrides, count, seed, shard_size, attempts)
+    _hand_in(Folder(out), job, load_cluster(cluster), probe)
 
 
 @app.command(epilog="Example: render-farm resume runs/coating")
@@ -87,22 +89,27 @@ def resume(
         str | None, typer.Option(help="Where to render.", show_default="where it was rendered last")
     ] = None,
     workers: Workers = None,
-    attempts: Attempts = ATTEMPTS,
+    attempts: Annotated[
+        int | None, typer.Option(help="How often a failing sample is tried.", show_default="as before")
+    ] = None,
     retry_quarantined: Annotated[
         bool, typer.Option("--retry-quarantined", help="Try samples again that were given up.")
     ] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Hand in what is missing and return.")] = False,
 ) -> None:
     """Go on with what DIR holds: render what is missing, wherever it was lost, and link the data set."""
+    _at_least(1, workers=workers, attempts=attempts)
     place = Folder(folder)
     job = place.job()
+    if attempts is not None:
+        job = job.model_copy(update={"attempts": attempts})
     chosen = load_cluster(cluster) if cluster else _last_cluster(place)
     if retry_quarantined:
         release(place)
     if detach:
-        _hand_in(place, job, chosen, attempts, probe=True)
+        _hand_in(place, job, chosen, probe=True)
     else:
-        _work(place, job, chosen, workers, attempts)
+        _work(place, job, chosen, workers)
 
 
 @app.command(epilog="Example: render-farm cancel runs/coating")
@@ -174,8 +181,8 @@ def train(
     *,
     cluster: Annotated[str, typer.Option(help="YAML file of pools.")],
     pool: Annotated[str | None, typer.Option(help="Which of them.", show_default="the only one that fits")] = None,
-    nodes: Annotated[int, typer.Option(help="Nodes.", min=1)] = 1,
-    gpus: Annotated[int | None, typer.Option(help="GPUs of a node.", show_default="those of the pool", min=0)] = None,
+    nodes: Annotated[int, typer.Option(help="Nodes.")] = 1,
+    gpus: Annotated[int | None, typer.Option(help="GPUs of a node.", show_default="those of the pool")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Hand in and return.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the batch script, hand in nothing.")] = False,
 ) -> None:
@@ -210,32 +217,39 @@ def main() -> None:
     cli.run(app, "render-farm")
 
 
-def _job(recipe: Path, overrides: list[str] | None, count: int, seed: int, shard_size: int) -> Job:
+def _job(recipe: Path, overrides: list[str] | None, count: int, seed: int, shard_size: int, attempts: int) -> Job:
     from blender_gen.recipe import load_recipe, recipe_hash, recipe_text
 
+    _at_least(1, count=count, shard_size=shard_size, attempts=attempts)
+    _at_least(0, seed=seed)
     loaded = load_recipe(recipe, overrides or ())
     return Job(
-        recipe=recipe_text(loaded), recipe_hash=recipe_hash(loaded), seed=seed, count=count, shard_size=shard_size
-    )
+        recipe=recipe_text(loaded), recipe_hash=recipe_hash(loaded), seed=seed, count=count, shard_size=shard_size,
+        attempts=attempts,
+    )  # fmt: skip
 
 
-def _work(folder: Folder, job: Job, cluster: Cluster, workers: int | None, attempts: int) -> None:
+def _at_least(least: int, **options: int | None) -> None:
+    for name, value in options.items():
+        if value is not None and value < least:
+            raise InputError(f"--{name.replace('_', '-')} {value}: expected {least} or more")
+
+
+def _work(folder: Folder, job: Job, cluster: Cluster, workers: int | None) -> None:
     """Render what is missing, wait for it, and say what was done."""
     goes_on = "tasks in Slurm's queue go on, " if _uses_slurm(cluster) else "verified shards are kept, "
     with _interruptible(f"{folder.root}: stopped; {goes_on}the same command goes on from there"):
-        opener = _opener(folder, cluster, attempts, workers)
+        opener = _opener(folder, cluster, workers)
         with Reporter(cli.console) as reporter:
-            outcome = run_job(folder, job, cluster, opener, reporter, attempts)
+            outcome = run_job(folder, job, cluster, opener, reporter)
             reporter.note(_said(folder, job, outcome))
 
 
-def _hand_in(folder: Folder, job: Job, cluster: Cluster, attempts: int, probe: bool) -> None:
+def _hand_in(folder: Folder, job: Job, cluster: Cluster, probe: bool) -> None:
     if not _uses_slurm(cluster):
         raise InputError("--cluster: no pool of this cluster outlives the command; use `render-farm run`")
     with _interruptible(f"{folder.root}: stopped"), Reporter(cli.console) as reporter:
-        tasks = submit_job(
-            folder, job, cluster, _opener(folder, cluster, attempts), reporter, attempts, with_probe=probe
-        )
+        tasks = submit_job(folder, job, cluster, _opener(folder, cluster), reporter, with_probe=probe)
         handed = ", ".join(f"{count} tasks to pool {pool}" for pool, count in tasks.items() if count)
         reporter.note(
             f"handed in {handed}; look with: render-farm status {folder.root}"
@@ -244,8 +258,8 @@ def _hand_in(folder: Folder, job: Job, cluster: Cluster, attempts: int, probe: b
         )
 
 
-def _opener(folder: Folder, cluster: Cluster, attempts: int, workers: int | None = None) -> "partial[list[Pool]]":
-    return partial(open_pools, cluster, folder, attempts, workers)
+def _opener(folder: Folder, cluster: Cluster, workers: int | None = None) -> "partial[list[Pool]]":
+    return partial(open_pools, cluster, folder, workers)
 
 
 def _said(folder: Folder, job: Job, outcome: Outcome) -> str:

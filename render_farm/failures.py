@@ -15,8 +15,6 @@ from pathlib import Path
 from render_farm.folder import Folder
 from render_farm.journal import read_lines
 
-ATTEMPTS = 3
-
 
 @dataclass(frozen=True)
 class SampleFailure:
@@ -53,7 +51,7 @@ def read_failures(folder: Folder, indices: Iterable[int] | None = None) -> dict[
     return {index: [SampleFailure(**line) for line in read_lines(_path(folder, index))] for index in indices}
 
 
-def quarantined(failures: Mapping[int, list[SampleFailure]], attempts: int = ATTEMPTS) -> dict[int, SampleFailure]:
+def quarantined(failures: Mapping[int, list[SampleFailure]], attempts: int) -> dict[int, SampleFailure]:
     """The samples that are not to be tried again, with their last failure."""
     return {
         index: tries[-1]

@@ -18,7 +18,7 @@ import yaml
 from render_farm.balance import Load, busy, rebalance
 from render_farm.check import ShardState, check_shard, done_indices, survey
 from render_farm.clusters import Cluster
-from render_farm.failures import ATTEMPTS, failure, quarantined, read_failures, record_failure
+from render_farm.failures import failure, quarantined, read_failures, record_failure
 from render_farm.folder import Folder, Job
 from render_farm.journal import Attempt, read_journal, read_journals
 from render_farm.merge import merge
@@ -55,8 +55,7 @@ class Outcome:
 
 
 def run_job(
-    folder: Folder, job: Job, cluster: Cluster, open_pools: Callable[[], Sequence[Pool]], reporter: Reporter,
-    attempts: int = ATTEMPTS,
+    folder: Folder, job: Job, cluster: Cluster, open_pools: Callable[[], Sequence[Pool]], reporter: Reporter
 ) -> Outcome:  # fmt: skip
     """Bring `folder` to hold `dataset.h5` with the job's samples; what is on disk and verifies is kept.
 
@@ -66,28 +65,28 @@ def run_job(
     """
     began = time.monotonic()
     with folder.locked():
-        coordinator, found = _begin(folder, job, cluster, open_pools, reporter, attempts)
+        coordinator, found = _begin(folder, job, cluster, open_pools, reporter)
         try:
             coordinator.work()
         finally:
             coordinator.leave()
         given_up = coordinator.given_up
         if given_up:
-            raise RunFailed(_quarantine_text(folder, job, attempts))
+            raise RunFailed(_quarantine_text(folder, job))
         digest = _merge(folder, job, survey(folder, job, trust="journal"))
     return Outcome(found, job.count - found, time.monotonic() - began, digest)
 
 
 def submit_job(
     folder: Folder, job: Job, cluster: Cluster, open_pools: Callable[[], Sequence[Pool]], reporter: Reporter,
-    attempts: int = ATTEMPTS, with_probe: bool = False,
+    with_probe: bool = False,
 ) -> dict[str, int]:  # fmt: skip
     """Hand in what is missing and return: tasks by pool. Raises InputError as `run_job`.
 
     `with_probe`: if no pool's speed is known, render a few samples here first.
     """
     with folder.locked():
-        coordinator, _ = _begin(folder, job, cluster, open_pools, reporter, attempts)
+        coordinator, _ = _begin(folder, job, cluster, open_pools, reporter)
         if with_probe and coordinator.needs_probe:
             reporter.note("rendering a few samples here, to size the tasks")
             coordinator.learn_from_probe(probe(folder))
@@ -112,15 +111,14 @@ def _merge(folder: Folder, job: Job, states: Sequence[ShardState]) -> str:
 
 
 def _begin(
-    folder: Folder, job: Job, cluster: Cluster, open_pools: Callable[[], Sequence[Pool]], reporter: Reporter,
-    attempts: int,
+    folder: Folder, job: Job, cluster: Cluster, open_pools: Callable[[], Sequence[Pool]], reporter: Reporter
 ) -> tuple["Coordinator", int]:  # fmt: skip
     folder.begin(job)
     write_text(folder.cluster_file, yaml.safe_dump(cluster.model_dump(mode="json")))
     pools = open_pools()
     if strays := cancel_strays(folder):
         reporter.note(f"{strays} tasks that no record knows of were cancelled")
-    coordinator = Coordinator(folder, job, cluster, pools, reporter, attempts)
+    coordinator = Coordinator(folder, job, cluster, pools, reporter)
     if not coordinator.adopted:
         folder.sweep()
     done = done_indices(_keep_verified(folder, job, reporter))
@@ -154,13 +152,10 @@ def _set_aside(state: ShardState, reporter: Reporter) -> None:
 class Coordinator:
     """Keeps the pools at work until every sample is on disk or given up."""
 
-    def __init__(
-        self, folder: Folder, job: Job, cluster: Cluster, pools: Sequence[Pool], reporter: Reporter, attempts: int
-    ):
+    def __init__(self, folder: Folder, job: Job, cluster: Cluster, pools: Sequence[Pool], reporter: Reporter):
         self.done: set[int] = set()
         self._folder, self._job, self._cluster, self._reporter = folder, job, cluster, reporter
         self._pools = {pool.name: pool for pool in pools}
-        self._attempts = attempts
         # Of every live attempt the samples that are still its own, by pool.
         self._live = {pool.name: {a: set(task.indices) for a, task in pool.adopt().items()} for pool in pools}
         self._queued: set[str] = set()
@@ -195,7 +190,7 @@ class Coordinator:
 
     def work(self) -> None:
         """Hand in, look, and hand in again until nothing is missing."""
-        self._quarantine = set(quarantined(read_failures(self._folder), self._attempts))
+        self._quarantine = set(quarantined(read_failures(self._folder), self._job.attempts))
         if not self._missing():
             return
         self._reporter.rendering(sum(index < self._job.count for index in self.done), self._job.count)
@@ -215,7 +210,7 @@ class Coordinator:
 
     def hand_in_all(self) -> dict[str, int]:
         """Hand in everything missing at once, for nobody will be there to hand in more."""
-        self._quarantine = set(quarantined(read_failures(self._folder), self._attempts))
+        self._quarantine = set(quarantined(read_failures(self._folder), self._job.attempts))
         return self._hand_in(self._missing(), all_at_once=True)
 
     def stop(self) -> None:
@@ -295,7 +290,7 @@ class Coordinator:
         own = self._live[pool].pop(attempt)
         written = read_journal(self._folder.journal_path(attempt))
         journal = written[-1] if written else None
-        self._quarantine |= set(quarantined(read_failures(self._folder, own), self._attempts))
+        self._quarantine |= set(quarantined(read_failures(self._folder, own), self._job.attempts))
         self._speeds.learn([journal] if journal else [])
         left = own - self.done - self._quarantine
         if attempt in self._withdrawn or not left:
@@ -334,7 +329,7 @@ class Coordinator:
         under_way = [index for index in sorted(own) if index not in self.done and not _made(journal, index)]
         if under_way and journal is not None:
             record_failure(self._folder, under_way[0], failure(journal.node, journal.id, problem))
-            self._quarantine |= set(quarantined(read_failures(self._folder, under_way[:1]), self._attempts))
+            self._quarantine |= set(quarantined(read_failures(self._folder, under_way[:1]), self._job.attempts))
 
     def _learn(self) -> bool:
         """Take what live attempts have measured by now; True if speeds are known that were not before."""
@@ -403,8 +398,8 @@ def _disk_is_full(folder: Folder) -> bool:
     return False
 
 
-def _quarantine_text(folder: Folder, job: Job, attempts: int) -> str:
-    bad = {i: f for i, f in quarantined(read_failures(folder), attempts).items() if i < job.count}
+def _quarantine_text(folder: Folder, job: Job) -> str:
+    bad = {i: f for i, f in quarantined(read_failures(folder), job.attempts).items() if i < job.count}
     shown = "; ".join(f"sample {i}: {f.problem} (log: {folder.log_path(f.attempt)})" for i, f in list(bad.items())[:3])
     more = f"; and {len(bad) - 3} more, see render-farm status" if len(bad) > 3 else ""
     return f"{len(bad)} of {job.count} samples are in quarantine, the others are on disk; {shown}{more}"

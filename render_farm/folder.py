@@ -45,13 +45,14 @@ LOCK_PATIENCE_S = 0.5  # `status` holds the lock for an instant to see whether i
 
 
 class Job(Settings):
-    """What a folder is to hold. Recipe and seed are fixed for its lifetime; count and shard size may change."""
+    """What a folder is to hold. Recipe and seed are fixed for its lifetime; the rest may change."""
 
     recipe: str  # canonical YAML text
     recipe_hash: str
     seed: int = Field(ge=0)
     count: int = Field(gt=0)
     shard_size: int = Field(gt=0)  # samples in a file, most
+    attempts: int = Field(3, gt=0)  # how often a sample may fail until it is given up
 
 
 @dataclass(frozen=True)

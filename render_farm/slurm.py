@@ -67,6 +67,14 @@ def parse_queue(text: str) -> dict[str, QueuedTask]:
     return tasks
 
 
+def state(job: str) -> str | None:
+    """Slurm's word for a job or a task of an array (12_3) now; None if it is gone or cannot be asked for."""
+    try:
+        return _call("squeue", "-h", "-j", job, "-o", "%T").strip() or None
+    except SlurmError:
+        return None
+
+
 def endings(attempts: Collection[str]) -> dict[str, str]:
     """How tasks ended, as far as accounting tells: `NODE_FAIL on n3`; empty where there is no accounting."""
     if not attempts or shutil.which("sacct") is None:

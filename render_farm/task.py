@@ -57,7 +57,6 @@ class Order:
     processes: int | None = None  # renderers at a time; None: one a GPU that is granted, or one
     checkpoint_s: float = 60.0
     sample_timeout_s: float = 1800.0
-    attempts: int = 3
     restart: int = 0
     command: tuple[str, ...] = RENDERER
 
@@ -78,6 +77,7 @@ class TaskRun:
     def __init__(self, order: Order):
         self._order = order
         self._folder = Folder(Path(order.folder))
+        self._job = self._folder.job()
         self._stopping = False
         self._todo: deque[int] = deque()
         self._handed_over = 0.0  # when the file was last changed
@@ -122,12 +122,12 @@ class TaskRun:
             threads=threads, processes=len(shares), restart=order.restart,
         )  # fmt: skip
         self._todo = deque(self._missing())
-        job = self._folder.job()
+        job = self._job
         writer = ShardWriter(self._folder, journal, job.shard_size, order.checkpoint_s)
         waiting, renderers = shares[: len(self._todo)], set[RendererProcess]()
         bad_writes = 0
         try:
-            while not self._stopping and (self._todo or any(r.index is not None for r in renderers)):
+            while not self._stopping and self._unfinished(renderers):
                 while waiting and self._todo:
                     renderers.add(self._start(waiting.pop(), max(1, threads // len(shares)), log))
                 for renderer in renderers:
@@ -148,11 +148,14 @@ class TaskRun:
                         self._note(log, str(error))
                         if bad_writes >= BAD_WRITES:
                             return f"{DISK}: {error}"
+            return STOPPED if self._unfinished(renderers) else DONE
         finally:
             for renderer in renderers:
                 renderer.kill()
             writer.flush()
-        return STOPPED if self._stopping else DONE
+
+    def _unfinished(self, renderers: set[RendererProcess]) -> bool:
+        return bool(self._todo) or any(renderer.index is not None for renderer in renderers)
 
     def _shares(self) -> list[dict[str, str]]:
         """A change of environment for each renderer that is to run at a time."""
@@ -163,10 +166,10 @@ class TaskRun:
     def _missing(self) -> list[int]:
         """The task's samples that are neither on disk nor in quarantine."""
         wanted = Task.parse(self._order.task).indices
-        span, job = range(wanted[0], wanted[-1] + 1), self._folder.job()
+        span, job = range(wanted[0], wanted[-1] + 1), self._job
         near = [s for s in self._folder.shards_on_disk() if s.start < span.stop and s.stop > span.start]
         there = {i for s in near if check_shard(self._folder, job, s, deep=True).problem is None for i in s.indices}
-        given_up = quarantined(read_failures(self._folder), self._order.attempts)
+        given_up = quarantined(read_failures(self._folder), self._job.attempts)
         return [index for index in wanted if index not in there and index not in given_up]
 
     def _start(self, environment: dict[str, str], threads: int, log: IO[bytes]) -> RendererProcess:
@@ -232,7 +235,7 @@ class TaskRun:
             self._problem = problem
             return
         record_failure(self._folder, index, failure(node_name(), self._order.attempt, problem, final))
-        if index not in quarantined(read_failures(self._folder, [index]), self._order.attempts):
+        if index not in quarantined(read_failures(self._folder, [index]), self._job.attempts):
             self._todo.append(index)
 
     def _drop_handed_over(self) -> None:

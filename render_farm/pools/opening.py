@@ -20,7 +20,7 @@ from semforge.errors import InputError
 
 
 def open_pools(
-    cluster: Cluster, folder: Folder, attempts: int, workers: int | None = None, command: Sequence[str] = RENDERER
+    cluster: Cluster, folder: Folder, workers: int | None = None, command: Sequence[str] = RENDERER
 ) -> list[Pool]:
     """The pools of a cluster, for the job in `folder`; `workers` goes over what local pools say.
 
@@ -30,7 +30,7 @@ def open_pools(
     if any(pool.engine == "slurm" for pool in cluster.pools.values()) and not slurm.available():
         raise InputError("no Slurm here (squeue is not found); submit from a login node, or use --cluster local")
     return [
-        _open(name, settings, cluster, folder, attempts, workers, tuple(command), queue)
+        _open(name, settings, cluster, folder, workers, tuple(command), queue)
         for name, settings in cluster.pools.items()
     ]
 
@@ -78,11 +78,11 @@ def cancel_all(folder: Folder) -> list[str]:
 
 
 def _open(
-    name: str, settings: PoolSettings, cluster: Cluster, folder: Folder, attempts: int, workers: int | None,
+    name: str, settings: PoolSettings, cluster: Cluster, folder: Folder, workers: int | None,
     command: tuple[str, ...], queue: SlurmQueue,
 ) -> Pool:  # fmt: skip
     wide = (workers or slots(settings)) if settings.engine == "local" else slots(settings)
-    order = _orders(name, settings, cluster, folder, attempts, wide, command)
+    order = _orders(name, settings, cluster, folder, wide, command)
     if isinstance(settings, SlurmSettings):
         return SlurmPool(name, settings, folder, order, queue, cluster.folder or folder.root / "slurm")
     if settings.engine == "debug":
@@ -91,7 +91,7 @@ def _open(
 
 
 def _orders(
-    name: str, settings: PoolSettings, cluster: Cluster, folder: Folder, attempts: int, wide: int,
+    name: str, settings: PoolSettings, cluster: Cluster, folder: Folder, wide: int,
     command: tuple[str, ...],
 ) -> MakeOrder:  # fmt: skip
     def order(attempt: str, task: Task) -> Order:
@@ -99,7 +99,7 @@ def _orders(
             folder=str(folder.root.resolve()), attempt=attempt, pool=name, engine=settings.engine, task=str(task),
             device=settings.device, threads=0 if settings.engine == "slurm" else max(1, available_cores() // wide),
             processes=settings.processes_per_task, checkpoint_s=cluster.checkpoint_s,
-            sample_timeout_s=settings.sample_timeout_min * 60, attempts=attempts, command=command,
+            sample_timeout_s=settings.sample_timeout_min * 60, command=command,
         )  # fmt: skip
 
     return order

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -135,36 +134,35 @@ class SlurmCall:
     order: Order
 
     def __call__(self) -> str:
-        """Run the task. A warning before the time limit writes what is there and has the job requeued."""
+        """Run the task. Warned of the time limit or of a preemption it writes what is there and asks to begin again."""
         environment = os.environ
-        job = environment.get("SLURM_ARRAY_JOB_ID") or environment["SLURM_JOB_ID"]
+        array, index = environment.get("SLURM_ARRAY_JOB_ID"), environment.get("SLURM_ARRAY_TASK_ID")
+        job = environment["SLURM_JOB_ID"]
         run = TaskRun(
             replace(
                 self.order,
-                attempt=f"{job}_{environment.get('SLURM_ARRAY_TASK_ID') or 0}",
+                attempt=f"{array or job}_{index or 0}",
                 threads=int(environment.get("SLURM_CPUS_PER_TASK") or 0),
                 restart=int(environment.get("SLURM_RESTART_COUNT") or 0),
             )
         )
         requeue = signal.getsignal(signal.SIGUSR2)  # submitit's: checkpoint, ask for a requeue, exit
-        with stopped_by_signals(run, signal.SIGTERM, signal.SIGUSR2) as came:
+        with stopped_by_signals(run, signal.SIGTERM, signal.SIGUSR2):
             why = run.run()
-            if why == STOPPED and signal.SIGUSR2 not in came:
-                _wait_for_the_end(self.order.folder)
-        if signal.SIGUSR2 in came and callable(requeue):
+        if why == STOPPED and callable(requeue) and self._may_begin_again(f"{array}_{index}" if array else job):
             requeue(signal.SIGUSR2, None)
         return why
+
+    def _may_begin_again(self, job: str) -> bool:
+        """Whether a task that was told to stop is still Slurm's to keep.
+
+        One that is cancelled, or preempted without a time of grace, is no longer RUNNING: there
+        Slurm has decided already, and asking for a requeue would bring a cancelled task back.
+        """
+        return slurm.state(job) == "RUNNING" and not Folder(Path(self.order.folder)).cancel_mark.exists()
 
     def checkpoint(self) -> Any:
         """For submitit: all state is on disk, the same call again goes on."""
         from render_farm.submission import again
 
         return again(self)
-
-
-def _wait_for_the_end(folder: str) -> None:
-    """After SIGTERM: a job that ends by itself would not be requeued where Slurm means to preempt it."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end and not Folder(Path(folder)).cancel_mark.exists():
-        time.sleep(0.5)
-    sys.exit(1)

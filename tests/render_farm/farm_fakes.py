@@ -57,6 +57,7 @@ def render(
 ) -> Outcome:  # fmt: skip
     """A whole run with fake renderers."""
     cluster = cluster or fake_cluster()
-    opener = partial(open_pools, cluster, folder, attempts, command=renderer_command(**behaviour))
+    job = job.model_copy(update={"attempts": attempts})
+    opener = partial(open_pools, cluster, folder, command=renderer_command(**behaviour))
     with Reporter(console or Console(quiet=True)) as reporter:
-        return run_job(folder, job, cluster, opener, reporter, attempts)
+        return run_job(folder, job, cluster, opener, reporter)

@@ -185,7 +185,9 @@ def test_another_job_in_the_same_folder_is_refused(folder: Folder, other: Job, s
     with pytest.raises(InputError) as caught:
         render(folder, other)
     assert said in str(caught.value) and "\n" not in str(caught.value)
-    assert before == {path: path.read_bytes() for path in folder.root.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert before == {
+        path: path.read_bytes() for path in folder.root.rglob("*") if path.is_file() and path.name != ".lock"
+    }
 
 
 @pytest.mark.parametrize("how", ["kill", "crash"])

@@ -31,6 +31,11 @@ def farm(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def fake_farm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, str(FAKE_FARM), "{}", *arguments]
+    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+
+
 @pytest.fixture
 def start() -> Iterator[Farm]:
     started: list[subprocess.Popen[str]] = []
@@ -146,27 +151,78 @@ def test_second_run_is_refused_while_the_first_goes_on(start: Farm, tmp_path: Pa
     assert first.wait(timeout=30) == 0
 
 
-def test_failed_run_exits_1_and_names_shard_and_log(start: Farm, tmp_path: Path) -> None:
-    process = start(tmp_path / "out", "--attempts", "2", at=6, how="crash")
+def test_poisoned_sample_exits_1_and_is_named_with_its_log(start: Farm, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = start(out, "--attempts", "2", at=6, how="crash")
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 1
     assert errors.strip().count("\n") == 0
-    assert str(tmp_path / "out" / "logs" / "samples_000004-000007.log") in errors
+    (log,) = [path for path in (out / "logs").iterdir() if "scene fell apart" in path.read_text()]
+    assert "sample 6: RuntimeError: scene fell apart" in errors and str(log) in errors
+    assert "in quarantine" in farm("status", str(out)).stdout
+
+    assert fake_farm("resume", str(out)).returncode == 1
+    assert fake_farm("resume", str(out), "--retry-quarantined").returncode == 0
+    assert verify(Folder(out), deep=True).samples == 8
 
 
 def test_status_and_verify_speak_json(start: Farm, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert start(out).wait(timeout=30) == 0
     status = json.loads(farm("status", str(out), "--json").stdout)
-    assert status.pop("seconds_per_sample") > 0
-    assert status == {"state": "complete", "wanted": 8, "done": 8, "missing": 0, "bad_shards": []}
-    found = json.loads(farm("verify", str(out), "--json").stdout)
+    assert status["seconds_per_sample"] >= 0
+    expected = {"state": "complete", "wanted": 8, "done": 8, "missing": 0, "bad_shards": [], "quarantined": []}
+    assert expected.items() <= status.items()
+    found = json.loads(farm("verify", str(out), "--deep", "--json").stdout)
     assert (found["samples"], found["bad"], found["missing"]) == (8, 0, 0) and len(found["digest"]) == 64
+    assert json.loads(farm("verify", str(out), "--json").stdout)["digest"] == found["digest"]
 
     (out / "shards" / "samples_000004-000007.h5").write_bytes(b"\x89HDF")
     damaged = farm("verify", str(out), "--json")
     assert damaged.returncode == 1 and json.loads(damaged.stdout)["bad"] == 4
     assert "damaged" in farm("status", str(out)).stdout
+
+
+def test_resume_needs_the_folder_only(start: Farm, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert start(out).wait(timeout=30) == 0
+    (out / "shards" / "samples_000000-000003.h5").unlink()
+    resumed = fake_farm("resume", str(out))
+    assert resumed.returncode == 0 and "4 were there already" in resumed.stdout, resumed.stderr
+
+
+def test_merge_needs_all_samples(start: Farm, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert start(out).wait(timeout=30) == 0
+    (out / "dataset.h5").unlink()
+    assert farm("merge", str(out)).returncode == 0 and (out / "dataset.h5").exists()
+    (out / "shards" / "samples_000000-000003.h5").unlink()
+    refused = farm("merge", str(out))
+    assert refused.returncode == 2 and "4 of 8 samples are not on disk yet" in refused.stderr
+
+
+def test_cancel_stops_a_run_from_another_process(start: Farm, tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "out")
+    process = start(folder.root, pause_s=1.0)
+    wait_for(lambda: at_work(folder))
+    told = farm("cancel", str(folder.root))
+    assert told.returncode == 0 and f"process {process.pid}" in told.stdout
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 1 and "cancelled" in errors
+    assert "nothing is at work" in farm("cancel", str(folder.root)).stdout
+    assert start(folder.root).wait(timeout=30) == 0
+
+
+def test_debug_renders_in_this_very_process(tmp_path: Path) -> None:
+    small = ["frame.width_px=64", "frame.height_px=64", "frame.pixel_size_um=1.5"]
+    line = ["run", str(RECIPE), "--count", "2", "--cluster", "debug", "--out", str(tmp_path / "out"), *small]
+    assert farm(*line).returncode == 0
+    assert verify(Folder(tmp_path / "out"), deep=True).samples == 2
+
+
+def test_submit_needs_a_cluster_that_outlives_it(tmp_path: Path) -> None:
+    done = farm("submit", str(RECIPE), "--count", "2", "--out", str(tmp_path / "out"), "--cluster", "local")
+    assert done.returncode == 2 and "use `render-farm run`" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -177,12 +233,18 @@ def test_status_and_verify_speak_json(start: Farm, tmp_path: Path) -> None:
         (["run", "RECIPE", "--count", "2", "--workers", "0", "--out", "OUT"], "--workers 0"),
         (["run", "RECIPE", "--count", "2", "--shard-size", "-1", "--out", "OUT"], "--shard-size -1"),
         (["run", "RECIPE", "--count", "2", "--seed", "-1", "--out", "OUT"], "--seed -1"),
-        (["run", "RECIPE", "--count", "2", "--out", "OUT", "--cluster", "moon"], "available: local"),
+        (
+            ["run", "RECIPE", "--count", "2", "--out", "OUT", "--cluster", "moon"],
+            "expected local, debug or a YAML file",
+        ),
         (["run", "RECIPE", "--count", "2", "--out", "OUT", "frame.widht_px=3"], "unknown key"),
         (["run", "RECIPE", "--count", "2", "--out", "FILE"], "is a file"),
         (["run", "RECIPE", "--count", "2", "--out", "FILE/below"], "is a file"),
         (["status", "OUT"], "job.json"),
         (["verify", "FILE"], "job.json"),
+        (["resume", "OUT"], "job.json"),
+        (["cancel", "OUT"], "job.json"),
+        (["merge", "OUT"], "job.json"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(arguments: list[str], said: str, tmp_path: Path) -> None:
@@ -196,10 +258,10 @@ def test_bad_input_is_one_line_and_exit_2(arguments: list[str], said: str, tmp_p
 
 
 def test_the_farm_itself_never_imports_blender() -> None:
-    check = "import sys, render_farm.__main__, render_farm.worker, blender_gen.recipe; sys.exit('bpy' in sys.modules)"
+    check = "import sys, render_farm.__main__, render_farm.task, render_farm.renderer, blender_gen.recipe; sys.exit('bpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["run", "status", "verify"])
+@pytest.mark.parametrize("name", ["run", "submit", "resume", "cancel", "status", "verify", "merge"])
 def test_help_has_an_example(name: str) -> None:
     assert f"render-farm {name} " in farm(name, "--help").stdout
