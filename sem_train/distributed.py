@@ -248,22 +248,22 @@ def _several() -> bool:
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation over the batch of all processes, on any device; PyTorch's own needs a GPU."""
+    """Batch normalisation over the batch of all processes, equal shares, on any device; PyTorch's own needs a GPU."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training or not _several():
             return super().forward(x)
-        x32 = x.float()
-        n = dist.get_world_size() * x.numel() / x.shape[1]
-        mean = total(x32.sum((0, 2, 3))) / n
-        centred = x32 - mean[:, None, None]
-        variance = total(centred.square().sum((0, 2, 3))) / n
+        about = self.running_mean.clone()  # known to all and near the mean, so that little is lost to rounding
+        near = x.float() - about[:, None, None]
+        mean, square = total(torch.stack([near.mean((0, 2, 3)), near.square().mean((0, 2, 3))])) / dist.get_world_size()
+        variance = (square - mean.square()).clamp_min(0)
         with torch.no_grad():
+            n = dist.get_world_size() * x.numel() / x.shape[1]
             self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum)
+            self.running_mean.lerp_(about + mean, self.momentum)
             self.running_var.lerp_(variance * n / max(1, n - 1), self.momentum)
-        y = centred * (self.weight * torch.rsqrt(variance + self.eps))[:, None, None] + self.bias[:, None, None]
-        return y.to(x.dtype)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return ((near - mean[:, None, None]) * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
 
 def share_batch_norm(network: nn.Module) -> None:

@@ -247,6 +247,8 @@ def _quiet_lightning() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\..*")
             warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+            # of a process without a held-out picture of its own
+            warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
