@@ -15,7 +15,10 @@ from render_farm.farm import Outcome, merge_job, run_job, submit_job
 from render_farm.folder import Folder, Job
 from render_farm.pools import Pool
 from render_farm.pools.opening import cancel_all, open_pools
+from render_farm.probe import plan_job
 from render_farm.progress import Reporter
+from render_farm.simulate import load_chances
+from render_farm.simulate import simulate as run_simulation
 from render_farm.status import read_status, status_table, verify, watch
 from semforge import cli
 from semforge.errors import InputError, SemforgeError
@@ -62,6 +65,56 @@ def run(
     _at_least(1, workers=workers)
     job = _job(recipe, overrides, count, seed, shard_size, attempts)
     _work(Folder(out), job, load_cluster(cluster), workers)
+
+
+@app.command(epilog=f"Example: render-farm plan {EXAMPLE} --count 1000 --cluster configs/clusters/slurm.yaml")
+def plan(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    *,
+    count: Count,
+    cluster: ClusterName = "local",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the job, if it was begun: what was measured there is used.")
+    ] = None,
+    seconds_per_sample: Annotated[
+        float | None, typer.Option(help="What a sample takes on this machine; otherwise a few are rendered.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what would be handed in: tasks, arrays, and an estimate of time, core- and GPU-hours and energy."""
+    job = _job(recipe, overrides, count, 0, SHARD_SIZE, ATTEMPTS)
+    if seconds_per_sample is not None and seconds_per_sample <= 0:
+        raise InputError(f"--seconds-per-sample {seconds_per_sample}: expected a time over 0")
+    found = plan_job(job, load_cluster(cluster), Folder(out) if out else None, seconds_per_sample)
+    if as_json:
+        typer.echo(found.to_json())
+    else:
+        cli.console.print(found)
+
+
+@app.command(epilog="Example: render-farm simulate --cluster configs/clusters/slurm.yaml --count 1000000")
+def simulate(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to the chances, e.g. preemptions_per_h=0.")
+    ] = None,
+    *,
+    cluster: ClusterName,
+    count: Count,
+    chances: Annotated[
+        Path | None, typer.Option(help="What goes wrong and how often (YAML).", show_default="built in, and printed")
+    ] = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Run the planner and a model of the queue over a large job; nothing is rendered or handed in."""
+    _at_least(1, count=count)
+    _at_least(0, seed=seed)
+    found = run_simulation(load_cluster(cluster), count, load_chances(chances, overrides or ()), seed)
+    if as_json:
+        typer.echo(found.to_json())
+    else:
+        cli.console.print(found)
 
 
 @app.command(epilog=f"Example: render-farm submit {EXAMPLE} --count 1000 --out runs/big --cluster my_site.yaml")

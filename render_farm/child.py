@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO
 
-from render_farm.renderer import Answer
+from render_farm.answers import Answer
 
 RENDERER = (sys.executable, "-X", "faulthandler", "-m", "render_farm.renderer")
 

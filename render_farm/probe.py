@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from render_farm.child import RENDERER
+from render_farm.clusters import Cluster
+from render_farm.estimate import Estimate, estimate
 from render_farm.folder import Folder, Job
-from render_farm.journal import Attempt, read_journal
+from render_farm.journal import Attempt, read_journal, read_journals
 from render_farm.plan import Task
+from render_farm.pools.opening import available_cores, slots
+from render_farm.slurm import available, largest_array
+from render_farm.speed import Speeds
 from render_farm.task import DONE, Order, TaskRun
 from semforge.errors import SemforgeError
 
@@ -48,3 +53,21 @@ def seconds_per_sample(found: Attempt) -> float:
     seconds = list(found.samples.values())
     counted = seconds[1:] or seconds
     return sum(counted) / len(counted)
+
+
+def plan_job(job: Job, cluster: Cluster, folder: Folder | None = None, seconds: float | None = None) -> Estimate:
+    """What the job would take on a cluster.
+
+    A sample's time is what `folder` has measured, else `seconds` at relative speed 1, else what a
+    few samples take here. Raises SemforgeError if these cannot be rendered.
+    """
+    speeds = Speeds(cluster, {name: slots(settings) for name, settings in cluster.pools.items()})
+    if folder is not None:
+        speeds.learn(read_journals(folder.journal))
+    measured = {name for name in cluster.pools if speeds.seconds_per_sample(name) is not None}
+    if seconds is None and any(capacity.seconds_per_sample is None for capacity in speeds.capacities()):
+        seconds = seconds_per_sample(probe_elsewhere(job))
+    if seconds is not None:
+        speeds.expect(seconds)
+    limit = {"largest_array": largest_array()} if available() else {}
+    return estimate(job.count, cluster.pools, speeds.capacities(), cores=available_cores(), measured=measured, **limit)

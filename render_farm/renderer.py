@@ -23,6 +23,7 @@ from typing import NoReturn
 
 from blender_gen.device import Choice
 from blender_gen.sample import Header, Sample
+from render_farm.answers import Answer, Failed, Made, Ready, Refused, Unfit
 from render_farm.folder import Folder, Job
 from semforge.errors import DeviceAbsent, InputError, RejectedSpecimen
 
@@ -33,45 +34,6 @@ class Maker:
 
     sample: Callable[[int], Sample]
     header: Callable[[], Header]
-
-
-@dataclass(frozen=True)
-class Ready:
-    """The renderer is up; this is what its samples share."""
-
-    header: Header
-
-
-@dataclass(frozen=True)
-class Made:
-    """A sample and the seconds that it took."""
-
-    sample: Sample
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Refused:
-    """The sample cannot be made; another attempt would end in the same way."""
-
-    problem: str
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The sample was not made this time. The renderer ends: who knows what state Blender is in."""
-
-    problem: str
-
-
-@dataclass(frozen=True)
-class Unfit:
-    """This machine cannot render as asked, whichever sample."""
-
-    problem: str
-
-
-Answer = Ready | Made | Refused | Failed | Unfit
 
 
 def blender_maker(job: Job, choice: Choice, threads: int) -> Maker:

@@ -27,13 +27,13 @@ from typing import IO
 
 from blender_gen.device import Choice
 from blender_gen.sample import Header
+from render_farm.answers import Answer, Failed, Made, Ready, Refused, Unfit
 from render_farm.check import check_shard
 from render_farm.child import RENDERER, RendererProcess, shares_of_gpus
 from render_farm.failures import failure, quarantined, read_failures, record_failure
 from render_farm.folder import Folder
 from render_farm.journal import Journal, read_lines
 from render_farm.plan import Task
-from render_farm.renderer import Answer, Failed, Made, Ready, Refused, Unfit
 from render_farm.writer import BadWrite, ShardWriter
 
 BEAT_S = 0.25  # between two looks at signals, silent renderers and samples handed over
