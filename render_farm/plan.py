@@ -138,26 +138,29 @@ def plan_tasks(samples: Collection[int], pools: Sequence[Capacity]) -> dict[str,
 def shares(count: int, pools: Sequence[Capacity]) -> list[int]:
     """How many of `count` samples each pool gets for all to end at the same time; they sum to `count`.
 
-    A pool that is busy for longer than the others need for everything gets nothing.
+    A pool that is busy or starting for longer than the others need for everything gets nothing.
     """
     if not pools:
         raise ValueError("no pool to plan for")
     rates = [pool.slots / seconds for pool, seconds in zip(pools, sample_seconds(pools), strict=True)]
-    end_s = _common_end(count, rates, [pool.busy_s for pool in pools])
-    exact = [max(0.0, end_s - pool.busy_s) * rate for pool, rate in zip(pools, rates, strict=True)]
+    # Where no speed is known, times are only ratios, which a start-up cannot be added to.
+    timed = any(pool.seconds_per_sample is not None for pool in pools)
+    begins = [pool.busy_s + pool.startup_s * timed for pool in pools]
+    end_s = _common_end(count, rates, begins)
+    exact = [max(0.0, end_s - begin) * rate for begin, rate in zip(begins, rates, strict=True)]
     whole = [int(share) for share in exact]
     for position in sorted(range(len(pools)), key=lambda i: whole[i] - exact[i])[: count - sum(whole)]:
         whole[position] += 1
     return whole
 
 
-def _common_end(count: int, rates: Sequence[float], busy_s: Sequence[float]) -> float:
-    """The time at which `count` samples are made by pools that begin when they are no longer busy."""
+def _common_end(count: int, rates: Sequence[float], begins: Sequence[float]) -> float:
+    """The time at which `count` samples are made by pools that begin then."""
     end_s = work = rate = 0.0
-    for busy, pool_rate in sorted(zip(busy_s, rates, strict=True)):
-        if rate and end_s <= busy:
+    for begin, pool_rate in sorted(zip(begins, rates, strict=True)):
+        if rate and end_s <= begin:
             break
-        rate, work = rate + pool_rate, work + pool_rate * busy
+        rate, work = rate + pool_rate, work + pool_rate * begin
         end_s = (count + work) / rate
     return end_s
 
