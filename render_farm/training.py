@@ -223,14 +223,16 @@ class TrainingJob:
     def cause(self, job: str) -> str:
         """What the process that failed first said last, with its rank and node; empty if none is known to have."""
         notes = sorted(self.files.glob(f"{job}_*.failed"), key=lambda path: path.stat().st_mtime)
-        said = []
-        for note in notes:
-            rank = int(note.stem.partition("_")[2])
-            lines = self.log(job, rank).read_text(errors="replace").splitlines() if self.log(job, rank).exists() else []
-            words = [line for line in lines if line.startswith("sem-train: ")] or [x for x in lines if _tells(x)]
-            last = words[-1].removeprefix("sem-train: ") if words else ""
-            said.append(f"{note.read_text().strip()}{f', {last}' if last else ''}")
+        said = [self._last_words(job, int(note.stem.partition("_")[2]), note.read_text().strip()) for note in notes]
         return next((line for line in said if LOST not in line), said[0] if said else "")
+
+    def _last_words(self, job: str, rank: int, end: str) -> str:
+        log = self.log(job, rank)
+        if "killed" in end or not log.exists():  # a killed process had no time to say why
+            return end
+        lines = log.read_text(errors="replace").splitlines()
+        words = [line for line in lines if line.startswith("sem-train: ")] or [line for line in lines if _tells(line)]
+        return f"{end}, {words[-1].removeprefix('sem-train: ')}" if words else end
 
 
 def plan_training(
