@@ -306,6 +306,9 @@ class Coordinator:
         node = f" on {journal.node}" if journal else ""
         self._last_problem = f"{problem}{node} (log: {self._folder.log_path(attempt)})"
         self._fruitless += 1
+        if why.startswith(NODE) and self._cluster.pools[pool].engine == "local":
+            self.stop()
+            raise RunFailed(f"{problem.removeprefix(f'{NODE}: ')} (log: {self._folder.log_path(attempt)})")
         if why.startswith(NODE) or (ending and ending.blame == "node"):
             self._blame_node(journal.node if journal else "", problem)
         elif not why and ending and ending.blame == "sample" and journal:

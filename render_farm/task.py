@@ -212,6 +212,7 @@ class TaskRun:
                 return False
             case Unfit(problem):
                 renderer.end()
+                self._starts = STARTS  # another one would find the same machine
                 self._fail(None, problem, journal, log)
                 return False
             case None:

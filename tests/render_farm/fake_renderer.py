@@ -1,7 +1,8 @@
 """The real renderer process around a maker without Blender. The first argument is JSON that says how to misbehave:
 
-pause_s: time a sample takes; at: the index where to misbehave; how: kill, crash, refuse or hang, or
-unfit: what is wrong with the machine; once: a file that is made at the first misbehaviour and prevents the next.
+pause_s: time a sample takes, or by Slurm's partition, {"cpu": 1.0, "gpu": 0.1}; at: the index where to misbehave;
+how: kill, crash, refuse or hang; once: a file that is made at the first misbehaviour and prevents the next;
+unfit: what is wrong with the machine; unfit_on: with the node of this name only.
 """
 
 import json
@@ -34,12 +35,17 @@ def misbehave(how: str) -> None:
 
 def fake_maker(job: Job, device: str, threads: int) -> Maker:
     """Samples of random numbers."""
-    if "unfit" in behaviour:
+    here = os.environ.get("SLURMD_NODENAME")
+    if "unfit" in behaviour and here == behaviour.get("unfit_on", here):
         raise DeviceAbsent(behaviour["unfit"])
+
+    pause_s = behaviour.get("pause_s", 0)
+    if isinstance(pause_s, dict):
+        pause_s = pause_s[os.environ["SLURM_JOB_PARTITION"]]
 
     def sample(index: int) -> Sample:
         os.write(1, b"Fra:1 noise that a C library prints\n")
-        time.sleep(behaviour.get("pause_s", 0))
+        time.sleep(pause_s)
         once = behaviour.get("once")
         if index == behaviour.get("at") and not (once and Path(once).exists()):
             if once:

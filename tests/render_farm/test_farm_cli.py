@@ -258,7 +258,8 @@ def test_bad_input_is_one_line_and_exit_2(arguments: list[str], said: str, tmp_p
 
 
 def test_the_farm_itself_never_imports_blender() -> None:
-    check = "import sys, render_farm.__main__, render_farm.task, render_farm.renderer, blender_gen.recipe; sys.exit('bpy' in sys.modules)"
+    modules = "render_farm.__main__, render_farm.task, render_farm.renderer, blender_gen.recipe"
+    check = f"import sys, {modules}; sys.exit('bpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 

@@ -37,7 +37,10 @@ def test_every_line_of_the_queue_is_one_attempt(states: dict[tuple[int, int], st
 
 
 def test_endings_are_read_by_attempt() -> None:
-    text = "12_3|CANCELLED by 0|n3\n12_[4-9]|CANCELLED by 0|None assigned\n13|OUT_OF_MEMORY|n1\n14_0|PENDING|None assigned\n"
+    text = (
+        "12_3|CANCELLED by 0|n3\n12_[4-9]|CANCELLED by 0|None assigned\n"
+        "13|OUT_OF_MEMORY|n1\n14_0|PENDING|None assigned\n"
+    )
     assert parse_endings(text) == {"12_3": "CANCELLED by 0 on n3", "13_0": "OUT_OF_MEMORY on n1", "14_0": "PENDING"}
 
 
