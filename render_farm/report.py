@@ -1,0 +1,312 @@
+"""The table and the picture that a farm is judged by, from what its tasks wrote down.
+
+`read_report` says what a run took and what was lost; `write_report` files it: a page that
+opens anywhere (.html), the picture alone (.png) or the figures (.json).
+"""
+
+import base64
+import io
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from rich.table import Table
+
+from blender_gen.sample import SampleFile
+from render_farm import accounts
+from render_farm.accounts import ALL, Account, Pause, Stint
+from render_farm.activity import handed_over
+from render_farm.check import ShardState, done_indices, survey
+from render_farm.clusters import Cluster, PoolSettings
+from render_farm.estimate import duration
+from render_farm.folder import Folder
+from render_farm.journal import read_journals, read_lines
+from render_farm.slurm import queue
+from render_farm.status import UNKNOWN, AskQueue, who_works
+from semforge.errors import InputError
+from semforge.files import whole_file, write_text
+from semforge.settings import load_settings
+from semforge.tables import plain_table
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Seconds that one local process takes for a sample, for the speed-up, and where they are from."""
+
+    seconds_per_sample: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """A figure of others, for orientation: other images, other machines."""
+
+    name: str
+    images: int
+    seconds: float
+
+    @property
+    def seconds_per_image(self) -> float:
+        """Wall time over images."""
+        return self.seconds / self.images
+
+
+PUBLISHED = (
+    Published("one local CPU", 100, 1980.0),
+    Published("cluster CPUs", 100, 65.0),
+    Published("cluster GPUs", 100, 45.0),
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a folder's samples took: a row a pool, the total, and in words what the figures rest on.
+
+    `images_per_sample` is how many micrographs of a specimen a sample holds.
+    """
+
+    folder: str
+    wanted: int
+    done: int
+    pools: tuple[Account, ...]
+    total: Account | None  # None before the first task
+    reference: Reference | None
+    images_per_sample: int
+    published: tuple[Published, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> str:
+        """One line of JSON with the fields as keys."""
+        return json.dumps(asdict(self))
+
+    @property
+    def rows(self) -> tuple[Account, ...]:
+        """The pools and, if there are several, the total."""
+        return (*self.pools, self.total) if self.total is not None and len(self.pools) > 1 else self.pools
+
+    def seconds_per_image(self, row: Account) -> float | None:
+        """Wall time over micrographs."""
+        overall = row.seconds_a_sample_overall
+        return None if overall is None else overall / self.images_per_sample
+
+    def __rich__(self) -> Table:
+        """The report as a table for people."""
+        title = f"{self.folder}: {self.done} of {self.wanted} samples on disk"
+        table = plain_table(title, *HEADINGS)
+        table.collapse_padding, table.pad_edge = True, False
+        for row in self.rows:
+            if row.pool == ALL:
+                table.add_section()
+            table.add_row(*cells(row))
+        table.caption = "\n".join([*self.notes, "", *(f"{name}: {text}" for name, text in self.per_image())])
+        return table
+
+    def per_image(self) -> list[tuple[str, str]]:
+        """Seconds an image, wall time over images: of every pool, of all, and as published by others."""
+        ours = [
+            (f"{self._name(row)}, {row.samples * self.images_per_sample} images", f"{_number(seconds)} s an image")
+            for row in self.rows
+            if (seconds := self.seconds_per_image(row)) is not None
+        ]
+        theirs = [
+            (f"published reference, {one.name}, {one.images} images", f"{_number(one.seconds_per_image)} s an image")
+            for one in self.published
+        ]
+        return ours + theirs
+
+    def _name(self, row: Account) -> str:
+        return "all pools" if row.pool == ALL else f"pool {row.pool}"
+
+
+HEADINGS = (
+    "pool", "samples", "tasks", "slots", "s/sample", "start-up", "wall time", "speed-up", "efficiency", "occupied",
+    "retries", "lost", "core-h", "GPU-h", "kWh",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Books:
+    """A report, and the attempts that it sums up, on a clock that stands still in the pauses."""
+
+    report: Report
+    stints: tuple[Stint, ...]
+    pauses: tuple[Pause, ...]
+
+
+def read_report(folder: Folder, reference_s: float | None = None, ask_queue: AskQueue = queue) -> Report:
+    """What the samples of `folder` took. Raises InputError if there is no job.
+
+    The speed-up is against `reference_s` seconds a sample, else against what the folder's
+    local processes took, else against the fastest pool; the report says which.
+    """
+    return read_books(folder, reference_s, ask_queue).report
+
+
+def read_books(folder: Folder, reference_s: float | None = None, ask_queue: AskQueue = queue) -> Books:
+    """As `read_report`, with what the picture needs."""
+    if reference_s is not None and reference_s <= 0:
+        raise InputError(f"reference {reference_s:g} s a sample: expected more than 0")
+    now, job = time.time(), folder.job()
+    attempts = read_journals(folder.journal)
+    work = who_works(folder, attempts, now, ask_queue)
+    states = survey(folder, job, "shape", attempts)
+    on_disk = {index for index in done_indices(states) if index < job.count}
+    running = {attempt for attempt, state in work.alive.items() if state == "running"}
+    taken = handed_over(read_lines(folder.handed_over))
+    found = accounts.stints(attempts, running, on_disk, taken, now)
+    left_out = accounts.pauses(found, (one.t for one in work.submitted))
+    found = accounts.without_pauses(found, left_out)
+    pools, reference = _pools(folder), _reference(found, reference_s)
+    rows = accounts.account(found, pools, reference.seconds_per_sample if reference else None)
+    report = Report(
+        folder=str(folder.root), wanted=job.count, done=len(on_disk), pools=tuple(rows[:-1]),
+        total=rows[-1] if rows else None, reference=reference, images_per_sample=_images_per_sample(states),
+        published=PUBLISHED,
+        notes=tuple(_notes(found, left_out, pools, reference, len(on_disk))),
+    )  # fmt: skip
+    return Books(report, tuple(found), tuple(left_out))
+
+
+def write_report(
+    folder: Folder, path: Path, reference_s: float | None = None, ask_queue: AskQueue = queue
+) -> Report:  # fmt: skip
+    """Write the report of `folder`, whole or not at all: .html the page, .png the picture, .json the figures.
+
+    Raises InputError if there is no job, or for any other suffix.
+    """
+    if path.suffix not in (".html", ".png", ".json"):
+        raise InputError(f"{path}: cannot be written, expected a name that ends in .html, .png or .json")
+    books = read_books(folder, reference_s, ask_queue)
+    if path.suffix == ".json":
+        write_text(path, books.report.to_json() + "\n")
+    elif path.suffix == ".html":
+        write_text(path, render_page(books))
+    else:
+        with whole_file(path) as temporary:
+            temporary.write_bytes(picture(books))
+    return books.report
+
+
+def picture(books: Books) -> bytes:
+    """The tasks on their nodes over time, as PNG."""
+    from render_farm.gantt import gantt  # Matplotlib takes its time to load
+
+    buffer = io.BytesIO()
+    gantt(books.stints, books.pauses).savefig(buffer, format="png", dpi=160)
+    return buffer.getvalue()
+
+
+def render_page(books: Books) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("render_farm"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    report = books.report
+    image = base64.b64encode(picture(books)).decode() if books.stints else None
+    return environment.get_template("report.html.j2").render(
+        r=report, name=Path(report.folder).resolve().name, today=date.today().isoformat(), headings=HEADINGS,
+        rows=[cells(row) for row in report.pools], total=cells(report.rows[-1]) if len(report.rows) > 1 else None,
+        keys=_keys(report), image=image,
+    )  # fmt: skip
+
+
+def cells(row: Account) -> list[str]:
+    """A row of the table, in the order of its headings."""
+    return [
+        row.pool, str(row.samples), str(row.tasks), str(row.slots), _number(row.seconds_per_sample),
+        _short(row.startup_s), _short(row.wall_s), _number(row.speedup), _percent(row.efficiency),
+        _percent(row.occupied), str(row.retries), _short(row.lost_s), _number(row.core_hours),
+        _number(row.gpu_hours), _number(row.energy_kwh),
+    ]  # fmt: skip
+
+
+def _reference(found: Sequence[Stint], given_s: float | None) -> Reference | None:
+    if given_s is not None:
+        return Reference(given_s, "as given")
+    local = [stint for stint in found if stint.engine != "slurm"]
+    if pace := _pace(local):
+        return Reference(pace, f"mean of the local pool {local[0].pool!r} in this folder, as it ran")
+    paces = {pool: pace for pool in {stint.pool for stint in found} if (pace := _pace(_of(pool, found)))}
+    if not paces:
+        return None
+    fastest = min(paces, key=lambda pool: paces[pool])
+    return Reference(paces[fastest], f"mean of pool {fastest!r}, the fastest: no sample was rendered locally")
+
+
+def _of(pool: str, found: Iterable[Stint]) -> list[Stint]:
+    return [stint for stint in found if stint.pool == pool]
+
+
+def _pace(found: Sequence[Stint]) -> float | None:
+    rendered = sum(stint.rendered for stint in found)
+    return sum(stint.render_s for stint in found) / rendered if rendered else None
+
+
+def _pools(folder: Folder) -> Mapping[str, PoolSettings]:
+    """The pools of the last run, as far as its cluster can be read."""
+    if not folder.cluster_file.exists():
+        return {}
+    return load_settings(folder.cluster_file, Cluster).pools
+
+
+def _images_per_sample(states: Iterable[ShardState]) -> int:
+    for state in states:
+        if state.problem is None:
+            with SampleFile(state.path) as file:
+                return file.images_per_sample
+    return 1
+
+
+def _notes(
+    found: Sequence[Stint], left_out: Sequence[Pause], pools: Mapping[str, PoolSettings],
+    reference: Reference | None, on_disk: int,
+) -> list[str]:  # fmt: skip
+    if not found:
+        return ["No task has begun yet."]
+    notes = []
+    if reference:
+        notes.append(f"Speed-up against {_number(reference.seconds_per_sample)} s a sample: {reference.source}.")
+    if running := sum(stint.runs for stint in found):
+        notes.append(f"{running} tasks are running: figures up to now.")
+    if left_out:
+        spent = duration(sum(pause.end - pause.begin for pause in left_out))
+        notes.append(f"Left out: {len(left_out)} pauses between runs, {spent} together.")
+    if unknown := sorted({stint.pool for stint in found} - set(pools)):
+        notes.append(f"Not in cluster.yaml, so without hours and energy: {', '.join(unknown)}.")
+    if (told := sum(stint.samples for stint in found if not stint.runs)) < on_disk:
+        notes.append(f"{on_disk - told} samples on disk are in no journal, or in that of a running task.")
+    return notes
+
+
+def _keys(report: Report) -> list[tuple[str, str]]:
+    """The figures that stand at the head of the page."""
+    total = report.total
+    if total is None:
+        return []
+    return [
+        (str(report.done), f"of {report.wanted} samples on disk"), (duration(total.wall_s), "wall time"),
+        (f"{_number(total.speedup)} ×", "one local process"), (_percent(total.efficiency), "efficiency"),
+        (str(total.retries), "retries"), (duration(total.lost_s), "of task time lost"),
+    ]  # fmt: skip
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    """A number as people read it: fewer digits after the point for large ones, more for a small fraction."""
+    if value is None:
+        return UNKNOWN
+    if 0 < value < 0.1:
+        return f"{value:.2g}"
+    return f"{value:.{0 if value >= 1000 else 1 if value >= 100 else digits}f}"
+
+
+def _percent(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{100 * value:.1f} %"
+
+
+def _short(seconds: float | None) -> str:
+    return UNKNOWN if seconds is None else duration(seconds)
