@@ -1,13 +1,15 @@
 """One cluster for all tests of this folder, brought back to its beginning before each."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slurm_cluster import SlurmCluster, missing
+from slurm_cluster import Options, SlurmCluster, missing
 
+sys.path.append(str(Path(__file__).parents[1] / "render_farm"))  # farm_fakes
 REQUIRED = os.environ.get("SEMFORGE_SLURM") == "required"
 
 
@@ -18,7 +20,10 @@ def slurm_session() -> Iterator[SlurmCluster]:
         if REQUIRED:
             pytest.fail(f"SEMFORGE_SLURM=required, but {reason}")
         pytest.skip(f"no Slurm cluster: {reason}")
-    with tempfile.TemporaryDirectory(prefix="slurm", dir="/tmp") as folder, SlurmCluster(Path(folder) / "c") as cluster:
+    with (
+        tempfile.TemporaryDirectory(prefix="slurm", dir="/tmp") as folder,
+        SlurmCluster(Path(folder) / "c", Options(max_array=11)) as cluster,
+    ):
         yield cluster
 
 
