@@ -371,18 +371,20 @@ class Keeper:
         self._write("etc/slurm.conf", slurm_conf(folder, ports, self.options))
         self._write("etc/slurmdbd.conf", slurmdbd_conf(folder, ports), 0o600)
         self._write("etc/gres.conf", gres_conf(folder))
+        # Nothing here uses cgroups; found by itself, their version 2 wants systemd, which containers lack.
+        self._write("etc/cgroup.conf", "CgroupPlugin=cgroup/v1\n")
         for name in GPU_NODES:
             (folder / f"spool/{name}/gpu0").symlink_to("/dev/null")  # slurmd wants a device, any will do
         (folder / "etc/munge.key").write_bytes(os.urandom(1024))
         (folder / "etc/munge.key").chmod(0o400)
         self._start(
-            "munged", "--foreground", "--force", "--num-threads=4", f"--key-file={folder}/etc/munge.key",
-            f"--socket={folder}/run/munge", f"--pid-file={folder}/run/munged.pid",
+            "munged", "--foreground", "--force", "--origin=127.0.0.1", "--num-threads=4",
+            f"--key-file={folder}/etc/munge.key", f"--socket={folder}/run/munge", f"--pid-file={folder}/run/munged.pid",
             f"--seed-file={folder}/state/munge.seed", f"--log-file={folder}/log/munged.log",
         )  # fmt: skip
         self._call(
             "mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={folder}/db", "--skip-name-resolve",
-            "--auth-root-authentication-method=normal", "--skip-test-db",
+            "--force", "--auth-root-authentication-method=normal", "--skip-test-db",
         )  # fmt: skip
         self._start(
             "mariadbd", "--no-defaults", "--user=root", f"--datadir={folder}/db", f"--socket={folder}/run/db",
