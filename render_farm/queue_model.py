@@ -21,7 +21,8 @@ from semforge.errors import SemforgeError
 
 HOUR_S = 3600.0
 SECOND_LOOK_S = 60.0  # the policy is asked when a task has ended, and so often if none has
-HOPELESS = 1000.0  # times the ideal: what has not ended then never will
+HOPELESS, AT_LEAST_S = 100.0, 1e5  # times the ideal, and no less: what has not ended then never will
+LEAST_SPREAD = 1e-6  # below it there is none
 
 # How a slot spends its time. `away`: its node is down or somebody else's; `idle`: nothing is queued for it.
 Use = Literal["rendering", "startup", "lost", "waiting", "idle", "away"]
@@ -139,13 +140,13 @@ class QueueModel:
         """Until all samples are on disk. Raises SemforgeError if failures let nothing be finished."""
         self._submit(range(self.count))
         self._look_at(self._poll_s)
-        hopeless_s = HOPELESS * self.ideal_s + 1e6
+        hopeless_s = max(HOPELESS * self.ideal_s, AT_LEAST_S)
         while self._done < self.count:
             self.now, _, happen, *arguments = heappop(self._events)
             happen(*arguments)
             if self.now > hopeless_s:
-                raise SemforgeError(f"{self._done} of {self.count} samples done after {HOPELESS:g} times the ideal "
-                                    "time: tasks fail before they have anything to show")  # fmt: skip
+                raise SemforgeError(f"{self._done} of {self.count} samples done after {self.now:.0f} s, ideally it "
+                                    f"takes {self.ideal_s:.0f} s: tasks end before they have much to show")  # fmt: skip
         self.makespan_s = self.now
         for pool in self.pools.values():
             for slot in pool.slots:
@@ -395,7 +396,7 @@ class QueueModel:
     def _render_s(self, site: Site, samples: int) -> float:
         """What so many samples take together: a gamma variate of the mean and the spread of their sum."""
         mean_s = samples * (site.capacity.seconds_per_sample or 0.0)
-        if not site.sample_spread:
+        if site.sample_spread < LEAST_SPREAD:
             return mean_s
         shape = samples / site.sample_spread**2
         return float(self._random.gamma(shape, mean_s / shape))
@@ -407,7 +408,7 @@ class QueueModel:
 
 def _around_1(random: np.random.Generator, spread: float) -> float:
     """A lognormal variate of mean 1."""
-    if not spread:
+    if spread < LEAST_SPREAD:
         return 1.0
     sigma = math.sqrt(math.log1p(spread**2))
     return float(random.lognormal(-(sigma**2) / 2, sigma))

@@ -18,6 +18,7 @@ from render_farm.estimate import duration
 from render_farm.plan import Capacity
 from render_farm.pools.opening import slots
 from render_farm.queue_model import HOUR_S, USES, QueueModel, Site, Use
+from semforge.errors import InputError
 from semforge.settings import Settings, load_settings, parse_settings
 from semforge.tables import plain_table
 
@@ -125,7 +126,8 @@ def load_chances(path: Path | None, overrides: Iterable[str] = ()) -> Chances:
 def simulate(cluster: Cluster, count: int, chances: Chances | None = None, seed: int = 0) -> Simulation:
     """Render `count` samples in a model of the cluster.
 
-    Raises SemforgeError if tasks fail so often that nothing is ever finished.
+    Raises InputError for a pool whose tasks have no time, SemforgeError if they fail so often that nothing is
+    ever finished.
     """
     chances = chances or Chances()
     model = model_of(cluster, count, chances, seed)
@@ -141,6 +143,9 @@ def model_of(cluster: Cluster, count: int, chances: Chances, seed: int) -> Queue
 
 def _site(name: str, settings: PoolSettings, chances: Chances) -> Site:
     in_slurm = isinstance(settings, SlurmPool)
+    limit_s = settings.time_min * 60.0 - settings.grace_s if isinstance(settings, SlurmPool) else float("inf")
+    if limit_s <= 0:
+        raise InputError(f"pool {name}: its grace_s leaves nothing of time_min; make time_min longer")
     seconds = settings.seconds_per_sample or chances.seconds_per_sample / settings.relative_speed
     return Site(
         capacity=Capacity(
@@ -155,7 +160,7 @@ def _site(name: str, settings: PoolSettings, chances: Chances) -> Site:
         preemptions_per_hour=chances.preemptions_per_hour * in_slurm, preempted_s=chances.preempted_min * 60,
         node_failures_per_hour=chances.node_failures_per_day / 24 * in_slurm, repair_s=chances.repair_h * HOUR_S,
         node_timeout_s=chances.node_timeout_s,
-        limit_s=settings.time_min * 60 - settings.grace_s if isinstance(settings, SlurmPool) else float("inf"),
+        limit_s=limit_s,
     )  # fmt: skip
 
 
