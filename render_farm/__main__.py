@@ -17,6 +17,7 @@ from render_farm.pools import Pool
 from render_farm.pools.opening import cancel_all, open_pools
 from render_farm.probe import plan_job
 from render_farm.progress import Reporter
+from render_farm.report import read_report, write_report
 from render_farm.simulate import load_chances
 from render_farm.simulate import simulate as run_simulation
 from render_farm.status import read_status, status_table, verify, watch
@@ -263,6 +264,29 @@ def train(
         with _interruptible(f"{out}: job {number} goes on; {hints}"):
             job.follow(number, place.poll_s, lambda text: typer.echo(text, nl=False))
         typer.echo(f"{out} is finished")
+
+
+@app.command(epilog="Example: render-farm report data/big --out report.html")
+def report(
+    folder: Directory,
+    out: Annotated[
+        Path | None, typer.Option(help="Write it: .html with a picture of tasks on nodes, .png that alone, .json.")
+    ] = None,
+    reference_s: Annotated[
+        float | None,
+        typer.Option(help="Seconds a sample of one local process, for the speed-up.", show_default="as measured"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what the samples in DIR took: by pool, wall time, speed-up, efficiency, retries, lost time, energy."""
+    place = Folder(folder)
+    found = write_report(place, out, reference_s) if out else read_report(place, reference_s)
+    if as_json:
+        typer.echo(found.to_json())
+    else:
+        cli.console.print(found)
+        if out:
+            typer.echo(f"-> {out}")
 
 
 def main() -> None:

@@ -263,6 +263,8 @@ def test_the_farm_itself_never_imports_blender() -> None:
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["run", "submit", "resume", "cancel", "status", "verify", "merge"])
+@pytest.mark.parametrize(
+    "name", ["run", "submit", "resume", "cancel", "status", "verify", "merge", "plan", "report", "simulate"]
+)
 def test_help_has_an_example(name: str) -> None:
     assert f"render-farm {name} " in farm(name, "--help").stdout
