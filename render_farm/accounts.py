@@ -111,11 +111,6 @@ class Account:
         """Tasks begun again and renderers started again."""
         return self.repeated_tasks + self.failed_samples
 
-    @property
-    def seconds_a_sample_overall(self) -> float | None:
-        """Wall time over samples."""
-        return self.wall_s / self.samples if self.samples else None
-
 
 def stints(
     attempts: Sequence[Attempt], running: Collection[str], on_disk: Collection[int],

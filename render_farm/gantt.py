@@ -83,7 +83,7 @@ def gantt(stints: Sequence[Stint], pauses: Sequence[Pause] = ()) -> Figure:
     scale, name = unit(end - begin)
     row_in = min(ROW_IN[1], max(ROW_IN[0], (TALLEST_IN - 1.2) / len(shown)))
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH_IN, max(2.0, 1.2 + row_in * len(shown))), layout="constrained")
+        figure = Figure(figsize=(WIDTH_IN, max(1.6, 1.2 + row_in * len(shown))), layout="constrained")
         axes = figure.subplots()
         pools = list(dict.fromkeys(row.pool for row in shown))
         colours = {pool: POOL_COLOURS[k % len(POOL_COLOURS)] for k, pool in enumerate(pools)}

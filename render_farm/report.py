@@ -42,23 +42,26 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Published:
-    """A figure of others, for orientation: other images, other machines."""
+class PerImage:
+    """Wall time over images."""
 
     name: str
     images: int
     seconds: float
+    seconds_per_image: float
 
     @property
-    def seconds_per_image(self) -> float:
-        """Wall time over images."""
-        return self.seconds / self.images
+    def text(self) -> str:
+        """For people."""
+        return (
+            f"{_number(self.seconds_per_image)} s an image: {self.name}, {self.images} images in {self.seconds:,.0f} s"
+        )
 
 
-PUBLISHED = (
-    Published("one local CPU", 100, 1980.0),
-    Published("cluster CPUs", 100, 65.0),
-    Published("cluster GPUs", 100, 45.0),
+# For orientation: other images on other machines.
+PUBLISHED = tuple(
+    PerImage(f"published reference, {name}", 100, seconds, seconds / 100)
+    for name, seconds in (("one local CPU", 1980.0), ("cluster CPUs", 65.0), ("cluster GPUs", 45.0))
 )
 
 
@@ -76,22 +79,26 @@ class Report:
     total: Account | None  # None before the first task
     reference: Reference | None
     images_per_sample: int
-    published: tuple[Published, ...]
     notes: tuple[str, ...]
 
     def to_json(self) -> str:
-        """One line of JSON with the fields as keys."""
-        return json.dumps(asdict(self))
+        """One line of JSON with the fields as keys, and the seconds an image."""
+        return json.dumps({**asdict(self), "per_image": [asdict(one) for one in self.per_image]})
 
     @property
     def rows(self) -> tuple[Account, ...]:
         """The pools and, if there are several, the total."""
         return (*self.pools, self.total) if self.total is not None and len(self.pools) > 1 else self.pools
 
-    def seconds_per_image(self, row: Account) -> float | None:
-        """Wall time over micrographs."""
-        overall = row.seconds_a_sample_overall
-        return None if overall is None else overall / self.images_per_sample
+    @property
+    def per_image(self) -> tuple[PerImage, ...]:
+        """Of every pool, of all, and as published by others."""
+        ours = [
+            PerImage("all pools" if row.pool == ALL else f"pool {row.pool}", images, row.wall_s, row.wall_s / images)
+            for row in self.rows
+            if (images := row.samples * self.images_per_sample)
+        ]
+        return (*ours, *PUBLISHED)
 
     def __rich__(self) -> Table:
         """The report as a table for people."""
@@ -102,24 +109,8 @@ class Report:
             if row.pool == ALL:
                 table.add_section()
             table.add_row(*cells(row))
-        table.caption = "\n".join([*self.notes, "", *(f"{name}: {text}" for name, text in self.per_image())])
+        table.caption = "\n".join([*self.notes, "", *(one.text for one in self.per_image)])
         return table
-
-    def per_image(self) -> list[tuple[str, str]]:
-        """Seconds an image, wall time over images: of every pool, of all, and as published by others."""
-        ours = [
-            (f"{self._name(row)}, {row.samples * self.images_per_sample} images", f"{_number(seconds)} s an image")
-            for row in self.rows
-            if (seconds := self.seconds_per_image(row)) is not None
-        ]
-        theirs = [
-            (f"published reference, {one.name}, {one.images} images", f"{_number(one.seconds_per_image)} s an image")
-            for one in self.published
-        ]
-        return ours + theirs
-
-    def _name(self, row: Account) -> str:
-        return "all pools" if row.pool == ALL else f"pool {row.pool}"
 
 
 HEADINGS = (
@@ -165,7 +156,6 @@ def read_books(folder: Folder, reference_s: float | None = None, ask_queue: AskQ
     report = Report(
         folder=str(folder.root), wanted=job.count, done=len(on_disk), pools=tuple(rows[:-1]),
         total=rows[-1] if rows else None, reference=reference, images_per_sample=_images_per_sample(states),
-        published=PUBLISHED,
         notes=tuple(_notes(found, left_out, pools, reference, len(on_disk))),
     )  # fmt: skip
     return Books(report, tuple(found), tuple(left_out))
@@ -181,6 +171,8 @@ def write_report(
     if path.suffix not in (".html", ".png", ".json"):
         raise InputError(f"{path}: cannot be written, expected a name that ends in .html, .png or .json")
     books = read_books(folder, reference_s, ask_queue)
+    if path.suffix == ".png" and not books.stints:
+        raise InputError(f"{folder.root}: no task has begun yet, so there is nothing to draw")
     if path.suffix == ".json":
         write_text(path, books.report.to_json() + "\n")
     elif path.suffix == ".html":
@@ -206,6 +198,7 @@ def render_page(books: Books) -> str:
         loader=PackageLoader("render_farm"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters["num"] = _number
     report = books.report
     image = base64.b64encode(picture(books)).decode() if books.stints else None
     return environment.get_template("report.html.j2").render(
