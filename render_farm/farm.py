@@ -28,7 +28,7 @@ from render_farm.pools.opening import cancel_strays
 from render_farm.probe import probe, seconds_per_sample
 from render_farm.progress import Reporter
 from render_farm.speed import Speeds
-from render_farm.task import DISK, DONE, NODE
+from render_farm.task import DISK, DONE, NODE, STOPPED
 from semforge.errors import InputError, SemforgeError
 from semforge.files import write_text
 
@@ -302,10 +302,12 @@ class Coordinator:
                 f"{self._folder.root}: cannot be written to ({why or 'no space left'}); make room, then go on with "
                 f"render-farm resume {self._folder.root}"
             )
-        problem = why or (ending.problem if ending else "ended, nobody knows why")
-        node = f" on {journal.node}" if journal else ""
+        told = ending.problem if ending else "ended, nobody knows why"
+        problem = told if why in ("", STOPPED) else why
+        node = f" on {journal.node}" if journal and not problem.endswith(f" on {journal.node}") else ""
         self._last_problem = f"{problem}{node} (log: {self._folder.log_path(attempt)})"
-        self._fruitless += 1
+        if not (journal and journal.shards) and not _was_told_to_go(why, ending):
+            self._fruitless += 1
         if why.startswith(NODE) and self._cluster.pools[pool].engine == "local":
             self.stop()
             raise RunFailed(f"{problem.removeprefix(f'{NODE}: ')} (log: {self._folder.log_path(attempt)})")
@@ -313,7 +315,7 @@ class Coordinator:
             self._blame_node(journal.node if journal else "", problem)
         elif not why and ending and ending.blame == "sample" and journal:
             self._blame_sample(own, journal, ending.problem)
-        elif why and why != DONE and not why.startswith("stopped"):
+        elif why and why != DONE and why != STOPPED:
             self._blame_sample(own, journal, why)
         if left := left - self._quarantine:
             self._reporter.note(
@@ -385,6 +387,11 @@ class Coordinator:
 
 def _made(journal: Attempt | None, index: int) -> bool:
     return journal is not None and index in journal.samples
+
+
+def _was_told_to_go(why: str, ending: Ending | None) -> bool:
+    """Whether an attempt made way for another job: on a busy site that happens to many at once."""
+    return why == STOPPED or (ending is not None and ending.problem.startswith("PREEMPTED"))
 
 
 def _disk_is_full(folder: Folder) -> bool:
