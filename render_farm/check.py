@@ -77,8 +77,8 @@ def survey(
     if trust != "nothing":
         vouched = vouched_for(read_journals(folder.journal) if attempts is None else attempts)
     states, shards = [], folder.shards
-    for shard, stat in _files(shards):
-        if digest := vouched.get((shard.name, stat.st_size, stat.st_mtime_ns)):
+    for shard, name, stat in _files(shards):
+        if digest := vouched.get((name, stat.st_size, stat.st_mtime_ns)):
             state = ShardState(shard, shards, None, stat.st_size, stat.st_mtime_ns, digest)
         else:
             state = _check(shard, shards, stat, job, deep=trust != "shape")
@@ -158,20 +158,20 @@ def _linked(file: h5py.File) -> dict[str, None]:
     return dict.fromkeys(arrays.get_virtual_filename(k).rpartition("/")[2] for k in links)
 
 
-def _files(shards: Path) -> Iterator[tuple[Shard, os.stat_result]]:
-    """The shard files, by first index, each asked once for its size and time; other names are ignored."""
+def _files(shards: Path) -> Iterator[tuple[Shard, str, os.stat_result]]:
+    """The shard files with their names, by first index, each asked once for its size and time; other names are ignored."""
     found = []
     try:
         with os.scandir(shards) as entries:
             for entry in entries:
                 name, _, kind = entry.name.rpartition(".")
                 if kind == "h5" and (shard := Shard.from_name(name)):
-                    found.append((shard, entry))
+                    found.append((shard, name, entry))
     except FileNotFoundError:
         return
-    for shard, entry in sorted(found, key=lambda pair: (pair[0].start, pair[0].stop)):
+    for shard, name, entry in sorted(found, key=lambda one: (one[0].start, one[0].stop)):
         try:
-            yield shard, entry.stat()
+            yield shard, name, entry.stat()
         except FileNotFoundError:
             continue  # set aside by a run that is at work
 
@@ -205,7 +205,6 @@ def _problem(file: SampleFile, bad: list[int], job: Job, shard: Shard) -> str | 
         return "does not hold the samples that its name says"
     if bad:
         return f"{len(bad)} of {len(file)} samples do not match their digest"
-    digests = (file.stored_digest(position) for position in range(len(file)))
-    if combined_digest(digests, job.recipe_hash, job.seed) != file.digest:
+    if combined_digest(file.stored_digests(), job.recipe_hash, job.seed) != file.digest:
         return "the file's digest does not follow from its samples"
     return None
