@@ -53,47 +53,52 @@ def merge(folder: Folder, job: Job, shards: Sequence[Shard]) -> str:
     Raises InputError if the shards do not fit together, ValueError if a sample is in none.
     """
     links = plan_links(job.count, shards)
-    sources = {shard: SampleFile(folder.shard_path(shard)) for shard in {link.shard for link in links}}
-    header = _common_header(job, [source.header for source in sources.values()], folder)
-    forms = {(source.images_per_sample, *source.shape) for source in sources.values()}
-    for source in sources.values():
-        source.close()
-    if len(forms) != 1:
-        raise InputError(f"{folder.shards}: shards hold images of different sizes; render into a new folder")
+    header = _common_header(folder, job, [link.shard for link in links])
     with whole_file(folder.dataset) as temporary, h5py.File(temporary, "w") as file:
-        small = _link(file, folder, job.count, links)
-        for name in STRINGS:
-            file.create_dataset(name, data=small[name], dtype=h5py.string_dtype())
-        for name in ("index", "pixel_size_um"):
-            file[name] = small[name]
-        digest = combined_digest((text.decode() for text in small["digest"]), job.recipe_hash, job.seed)
+        digest = combined_digest(_link(file, folder, job.count, links), job.recipe_hash, job.seed)
         write_header(file, header, digest)
     return digest
 
 
-def _link(file: h5py.File, folder: Folder, count: int, links: list[Link]) -> dict[str, list]:
-    """Link the large arrays of all shards into `file`; returns the small ones, in index order."""
+def _link(file: h5py.File, folder: Folder, count: int, links: list[Link]) -> list[str]:
+    """Link the large arrays of all shards into `file` and copy the small ones; returns the digests in index order."""
     layouts: dict[str, h5py.VirtualLayout] = {}
-    small: dict[str, list] = {name: [] for name in (*STRINGS, "index", "pixel_size_um")}
+    digests: list[str] = []
+    for name in STRINGS:
+        file.create_dataset(name, (count,), h5py.string_dtype())
     for link in links:
         path = folder.shard_path(link.shard)
-        here = slice(link.position, link.position + link.length)
+        here, there = slice(link.position, link.position + link.length), slice(link.start, link.start + link.length)
         with h5py.File(path, "r") as shard:
             for name in ARRAYS:
                 array = shard[name]
                 layout = layouts.setdefault(name, h5py.VirtualLayout((count, *array.shape[1:]), array.dtype))
-                source = h5py.VirtualSource(str(path.relative_to(folder.root)), name, array.shape)
-                layout[link.start : link.start + link.length] = source[here]
-            for name, values in small.items():
+                layout[there] = h5py.VirtualSource(str(path.relative_to(folder.root)), name, array.shape)[here]
+            for name in STRINGS:  # shard by shard: all truths together may not fit into memory
                 # a shard older than the dataset `device` has it as an attribute only
-                values.extend(shard[name][here] if name in shard else [shard.attrs[name]] * link.length)
+                file[name][there] = shard[name][here] if name in shard else [shard.attrs[name]] * link.length
+            for name in ("index", "pixel_size_um"):
+                file.require_dataset(name, (count,), shard[name].dtype)[there] = shard[name][here]
+            digests += (text.decode() for text in shard["digest"][here])
     for name, layout in layouts.items():
         file.create_virtual_dataset(name, layout)
-    return small
+    return digests
 
 
-def _common_header(job: Job, headers: list[Header], folder: Folder) -> Header:
-    """The header of all; where versions or devices differ between shards, all of them are named."""
+def _common_header(folder: Folder, job: Job, shards: Iterable[Shard]) -> Header:
+    """The header of all; where versions or devices differ between shards, all of them are named.
+
+    Raises InputError if the shards do not fit together.
+    """
+    headers: list[Header] = []  # that differ; of many shards few do
+    forms = set()
+    for shard in dict.fromkeys(shards):
+        with SampleFile(folder.shard_path(shard)) as source:  # one after the other: they may be more than can be open
+            forms.add((source.images_per_sample, *source.shape))
+            if source.header not in headers:
+                headers.append(source.header)
+    if len(forms) != 1:
+        raise InputError(f"{folder.shards}: shards hold images of different sizes; render into a new folder")
     if len({header.phase_names for header in headers}) != 1:
         raise InputError(f"{folder.shards}: shards name their phases differently; render into a new folder")
     programs = sorted({program for header in headers for program in header.versions})

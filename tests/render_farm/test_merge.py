@@ -1,0 +1,59 @@
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from blender_gen.sample import Header, Sample, SampleFile, verify_samples, write_samples
+from render_farm.folder import Folder, Job
+from render_farm.merge import merge
+from render_farm.plan import Shard
+
+HEADER = Header("family: fake\n", "0" * 64, 0, ("matrix", "pore"), {"fake": "1"}, "CPU")
+
+
+def sample(index: int) -> Sample:
+    pixels = np.full((4, 4), index % 256, np.uint8)
+    return Sample(index, pixels[None], pixels // 255, pixels.astype(np.uint32), 1.0, {"index": index}, [{"k": index}])
+
+
+def shards_of_three(root: Path, shards: int) -> tuple[Folder, Job]:
+    folder, job = Folder(root), Job(recipe=HEADER.recipe, recipe_hash="0" * 64, seed=0, count=3 * shards, shard_size=3)
+    folder.begin(job)
+    for start in range(0, job.count, 3):
+        shard = Shard(start, start + 3)
+        write_samples(folder.shard_path(shard), [sample(index) for index in shard.indices], HEADER)
+    return folder, job
+
+
+@contextmanager
+def files_may_be_open(more: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + more, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_more_shards_than_files_may_be_open_are_merged(tmp_path: Path) -> None:
+    folder, job = shards_of_three(tmp_path, 40)
+    with files_may_be_open(12):
+        merge(folder, job, folder.shards_on_disk())
+    file, bad = verify_samples(folder.dataset)
+    with file:
+        assert not bad
+        assert file.index.tolist() == list(range(120))
+        assert [file.truth(k)["index"] for k in range(120)] == list(range(120))
+        assert [int(file.image(k)[0, 0]) for k in range(120)] == list(range(120))
+
+
+def test_where_shards_overlap_each_sample_is_linked_once(tmp_path: Path) -> None:
+    folder, job = shards_of_three(tmp_path, 4)
+    extra = Shard(2, 7)
+    write_samples(folder.shard_path(extra), [sample(index) for index in extra.indices], HEADER)
+    assert merge(folder, job, folder.shards_on_disk()) == merge(folder, job, folder.shards_on_disk()[::-1])
+    with SampleFile(folder.dataset) as file:
+        assert [file.truth(k)["index"] for k in range(12)] == list(range(12))
