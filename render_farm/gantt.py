@@ -92,7 +92,7 @@ def gantt(stints: Sequence[Stint], pauses: Sequence[Pause] = ()) -> Figure:
         for pause in _shifted(pauses):
             axes.axvline((pause - begin) / scale, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), zorder=5)
         axes.set(xlim=(0, max((end - begin) / scale, 1e-9)), ylim=(len(shown) - 0.4, -0.6), xlabel=f"time, {name}")
-        axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 3, 5, 6, 10] if name != "h" else None))
+        axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         if len(shown) > TALL:
             axes.tick_params(axis="x", labeltop=True)
@@ -162,7 +162,7 @@ def _of_kind(stint: Stint, kind: Kind | str) -> list[tuple[float, float]]:
 
 
 def _name_rows(axes: Axes, shown: Sequence[Row], row_in: float) -> None:
-    """The node at its first row, as many of them as find room; lines between pools."""
+    """The node, without its domain, at its first row, as many of them as find room; lines between pools."""
     firsts = [
         y for y, row in enumerate(shown) if y == 0 or (row.pool, row.node) != (shown[y - 1].pool, shown[y - 1].node)
     ]
@@ -170,7 +170,7 @@ def _name_rows(axes: Axes, shown: Sequence[Row], row_in: float) -> None:
     for y in firsts:
         if not ticks or (y - ticks[-1]) * row_in >= LABEL_IN:
             ticks.append(y)
-    axes.set_yticks(ticks, [shown[y].node for y in ticks], fontsize=8 if row_in > 0.15 else 6.5)
+    axes.set_yticks(ticks, [shown[y].node.partition(".")[0] for y in ticks], fontsize=8 if row_in > 0.15 else 6.5)
     axes.tick_params(axis="y", length=0)
     for y in range(1, len(shown)):
         if shown[y].pool != shown[y - 1].pool:

@@ -265,14 +265,14 @@ def _notes(
     if reference:
         notes.append(f"Speed-up against {_number(reference.seconds_per_sample)} s a sample: {reference.source}.")
     if running := sum(stint.runs for stint in found):
-        notes.append(f"{running} tasks are running: figures up to now.")
+        notes.append(f"{_count(running, 'task')} at work still: figures up to now.")
     if left_out:
         spent = duration(sum(pause.end - pause.begin for pause in left_out))
-        notes.append(f"Left out: {len(left_out)} pauses between runs, {spent} together.")
+        notes.append(f"Left out: {_count(len(left_out), 'pause')} between runs, {spent} together.")
     if unknown := sorted({stint.pool for stint in found} - set(pools)):
         notes.append(f"Not in cluster.yaml, so without hours and energy: {', '.join(unknown)}.")
     if (told := sum(stint.samples for stint in found if not stint.runs)) < on_disk:
-        notes.append(f"{on_disk - told} samples on disk are in no journal, or in that of a running task.")
+        notes.append(f"{_count(on_disk - told, 'sample')} on disk in no journal, or in that of a task at work.")
     return notes
 
 
@@ -286,6 +286,10 @@ def _keys(report: Report) -> list[tuple[str, str]]:
         (f"{_number(total.speedup)} ×", "one local process"), (_percent(total.efficiency), "efficiency"),
         (str(total.retries), "retries"), (duration(total.lost_s), "of task time lost"),
     ]  # fmt: skip
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def _number(value: float | None, digits: int = 2) -> str:

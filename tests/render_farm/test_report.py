@@ -152,7 +152,7 @@ def test_a_task_that_runs_has_lost_nothing_yet(folder: Folder) -> None:
     report = read_report(folder, None, lambda name: {"12_0": QueuedTask("RUNNING", "n1", "None")})
     (row,) = report.rows
     assert (row.samples, row.lost_s) == (1, 0) and row.wall_s > 1e6
-    assert any("1 tasks are running" in note for note in report.notes)
+    assert any("1 task at work" in note for note in report.notes)
     assert only_row(folder).lost_s == 10.0
 
 
@@ -214,7 +214,7 @@ def test_a_pause_between_two_runs_is_left_out(folder: Folder) -> None:
     report = report_of(folder)
     (row,) = report.rows
     assert row.wall_s == pytest.approx(44 + 6 + 44) and row.efficiency == pytest.approx(80 / 94)
-    assert any("1 pauses between runs, 2 h 46 min" in note or "2 h 47 min" in note for note in report.notes)
+    assert any("1 pause between runs, 2 h 47 min" in note for note in report.notes)
 
 
 def test_waiting_in_the_queue_is_no_pause(folder: Folder) -> None:
