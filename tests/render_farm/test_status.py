@@ -20,12 +20,16 @@ from render_farm.slurm import QueuedTask
 from render_farm.status import Status, read_status, status_table, verify, watch
 from semforge.errors import InputError
 
-NOW = time.time()
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     return begun_folder(tmp_path / "out", count=8)
+
+
+@pytest.fixture
+def now() -> float:
+    """When the test begins."""
+    return time.time()
 
 
 def status_of(folder: Folder, **queue: str) -> Status:
@@ -64,9 +68,9 @@ def test_no_one_is_asked_for_a_queue_without_slurm_jobs(folder: Folder) -> None:
     assert read_status(folder, ask_queue=no_queue).queue_asked
 
 
-def test_slurms_queue_tells_what_runs_and_waits_without_a_coordinator(folder: Folder) -> None:
-    submit(folder, "12", "0-3", "4-5", "6-7", t=NOW - 50)
-    Told(folder, "12_0", NOW - 40).ready(NOW - 36).sample(NOW - 30, 0, 2.0).sample(NOW - 20, 1, 4.0)
+def test_slurms_queue_tells_what_runs_and_waits_without_a_coordinator(folder: Folder, now: float) -> None:
+    submit(folder, "12", "0-3", "4-5", "6-7", t=now - 50)
+    Told(folder, "12_0", now - 40).ready(now - 36).sample(now - 30, 0, 2.0).sample(now - 20, 1, 4.0)
     assert status_of(folder, _12_0="PENDING", _12_1="PENDING").state == "queued"
 
     status = status_of(folder, _12_0="RUNNING", _12_1="PENDING", _12_2="COMPLETED")
@@ -79,20 +83,20 @@ def test_slurms_queue_tells_what_runs_and_waits_without_a_coordinator(folder: Fo
     assert status.seconds_left == pytest.approx(6 / (2 / 40), rel=0.05)  # the two of task 2 as well
 
 
-def test_an_attempt_that_left_the_queue_without_an_end_has_failed(folder: Folder) -> None:
+def test_an_attempt_that_left_the_queue_without_an_end_has_failed(folder: Folder, now: float) -> None:
     submit(folder, "12", "0-7")
-    Told(folder, "12_0", NOW - 40).ready(NOW - 36).sample(NOW - 5, 0, 2.0)
+    Told(folder, "12_0", now - 40).ready(now - 36).sample(now - 5, 0, 2.0)
     status = status_of(folder)
     assert (status.state, status.pools[0].failed, status.pools[0].running) == ("incomplete", 1, 0)
     assert (status.unwritten, status.samples_per_s, status.seconds_left) == (0, 0.0, None)
 
 
-def test_a_requeued_task_is_one_task_with_a_failed_attempt(folder: Folder) -> None:
+def test_a_requeued_task_is_one_task_with_a_failed_attempt(folder: Folder, now: float) -> None:
     submit(folder, "12", "0-7")
-    Told(folder, "12_0", NOW - 100).ready(NOW - 96).sample(NOW - 90, 0, 2.0).cut()
+    Told(folder, "12_0", now - 100).ready(now - 96).sample(now - 90, 0, 2.0).cut()
     journal = folder.journal_path("12_0")
     journal.write_text(journal.read_text() + "\n")
-    Told(folder, "12_0", NOW - 50, node="n2", restart=1).ready(NOW - 45).sample(NOW - 40, 1, 2.0)
+    Told(folder, "12_0", now - 50, node="n2", restart=1).ready(now - 45).sample(now - 40, 1, 2.0)
     (row,) = status_of(folder, _12_0="RUNNING").pools
     assert (row.running, row.failed, row.nodes) == (1, 1, ("n2",))
 
@@ -104,18 +108,18 @@ def test_attempts_that_were_asked_to_stop_have_not_failed(folder: Folder) -> Non
     assert status_of(folder).pools[0].failed == 1
 
 
-def test_where_the_queue_cannot_be_asked_fresh_journals_count(folder: Folder) -> None:
+def test_where_the_queue_cannot_be_asked_fresh_journals_count(folder: Folder, now: float) -> None:
     submit(folder, "12", "0-3", "4-7")
-    Told(folder, "12_0", NOW - 2000).ready(NOW - 1990).sample(NOW - 10, 0, 2.0)
-    Told(folder, "12_1", NOW - 2000).ready(NOW - 1990).sample(NOW - 1500, 4, 2.0)
+    Told(folder, "12_0", now - 2000).ready(now - 1990).sample(now - 10, 0, 2.0)
+    Told(folder, "12_1", now - 2000).ready(now - 1990).sample(now - 1500, 4, 2.0)
     status = read_status(folder, ask_queue=lambda name: None)
     assert (status.state, status.queue_asked) == ("running", False)
     assert (status.pools[0].running, status.pools[0].failed) == (1, 1)
     assert "cannot be asked" in text_of(folder, status)
 
 
-def test_a_local_attempt_runs_while_its_run_holds_the_folder(folder: Folder) -> None:
-    Told(folder, "local-aaaaaaaa_0", NOW - 500, engine="local", pool="local")  # killed with its run
+def test_a_local_attempt_runs_while_its_run_holds_the_folder(folder: Folder, now: float) -> None:
+    Told(folder, "local-aaaaaaaa_0", now - 500, engine="local", pool="local")  # killed with its run
     with folder.locked():
         began = time.time()
         submit(folder, "local-bbbbbbbb", "0-3", "4-5", "6-7", pool="local", engine="local", t=began)
@@ -189,11 +193,11 @@ def test_samples_beyond_the_count_do_not_count(folder: Folder) -> None:
     assert (status.done, status.missing) == (4, 4)
 
 
-def test_samples_handed_over_are_left_to_others(folder: Folder) -> None:
+def test_samples_handed_over_are_left_to_others(folder: Folder, now: float) -> None:
     submit(folder, "12", "0-7")
     with folder.handed_over.open("a") as file:
         file.write(json.dumps({"attempt": "12_0", "task": "4-7"}) + "\n")
-    Told(folder, "12_0", NOW - 40).ready(NOW - 40).sample(NOW - 20, 0, 20.0).sample(NOW, 1, 20.0)
+    Told(folder, "12_0", now - 40).ready(now - 40).sample(now - 20, 0, 20.0).sample(now, 1, 20.0)
     (row,) = status_of(folder, _12_0="RUNNING").pools
     assert row.seconds_left == pytest.approx(2 / (2 / 40), rel=0.05)
 
