@@ -27,7 +27,9 @@ def submit_array(pool: SlurmPool, calls: Sequence[Callable[[], Any]], folder: Pa
     with _slurm_errors():
         if len(calls) == 1:
             return executor.submit(calls[0]).job_id
-        return executor.map_array(lambda call: call(), calls)[0].job_id.partition("_")[0]
+        with executor.batch():  # map_array would hide that the calls can be checkpointed
+            jobs = [executor.submit(call) for call in calls]
+        return jobs[0].job_id.partition("_")[0]
 
 
 def batch_script(pool: SlurmPool, folder: Path, name: str, tasks: int, **more: Any) -> str:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from blender_gen.recipe import parse_recipe
 from blender_gen.sample import SampleFile
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "tests" / "slurm"))
+from slurm_cluster import SlurmCluster, missing  # noqa: E402
+
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 BIN = Path(sys.executable).parent
 
@@ -31,6 +35,8 @@ SHORTER = {
     "blender-gen check": lambda c: c,
     "blender-gen preview": lambda c: c,
     "render-farm run": lambda c: re.sub(r"--count \d+", "--count 4", c) + f" {SMALL_FRAME}",
+    "render-farm plan": lambda c: f"{c} {SMALL_FRAME}",
+    "render-farm report": lambda c: c,
     "render-farm status": lambda c: c,
     "render-farm verify": lambda c: c,
     "sem-train fit": lambda c: f"{c} {SMALL_FIT}",
@@ -40,6 +46,9 @@ SHORTER = {
     "sem-train gap": lambda c: f"{c} --crop-px 64 --crops 32",
     "sem-train compare": lambda c: f"{c} {SMALL_COMPARE}",
 }
+
+
+ON_SLURM = "data/big"  # what the README renders on a cluster
 
 
 def commands():
@@ -80,8 +89,28 @@ def test_every_command_has_its_small_form():
         assert sum(command.startswith(start) for start in SHORTER) == 1, command
 
 
-def test_the_readme_works_from_top_to_bottom(tmp_path):
+@pytest.fixture
+def cluster():
+    """What the environment needs to reach a Slurm, or None if there is none here."""
+    if missing():
+        assert os.environ.get("SEMFORGE_SLURM") != "required", missing()
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="slurm", dir="/tmp") as folder, SlurmCluster(Path(folder) / "c") as running:
+        yield running.environment()
+
+
+def as_a_user_would_change_it(site):
+    """The shipped cluster file with the numbers of the site at hand."""
+    text = re.sub(r"(?m)^    setup:\n(      - .*\n)+", "", site.read_text())
+    for key, value in {"cpus": 1, "memory_gb": 2, "parallel": 2}.items():
+        text = re.sub(rf"(?m)^    {key}: \d+", f"    {key}: {value}", text)
+    site.write_text(f"{text}\npoll_s: 1\n".replace("poll_s: 15", "# poll_s: 15"))
+
+
+def test_the_readme_works_from_top_to_bottom(tmp_path, cluster):
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    as_a_user_would_change_it(tmp_path / "configs" / "clusters" / "slurm.yaml")
     fake_barrier_coatings(tmp_path / "real")
     outputs = {}
     for command in commands():
@@ -90,15 +119,20 @@ def test_the_readme_works_from_top_to_bottom(tmp_path):
             (tmp_path / "micrographs").mkdir()
             with SampleFile(tmp_path / "data/slurry") as samples:
                 Image.fromarray(samples.image(0)).save(tmp_path / "micrographs" / "a.png")
+        if ON_SLURM in command and cluster is None:
+            continue
         short = SHORTER[start](command).replace("{tmp}", str(tmp_path))
         if start.startswith("make"):
             outputs[command] = run(f"{short} -o {BIN.parent}/.ready VENV={BIN.parent}", ROOT)
         else:
-            outputs[command] = run(short, tmp_path, SEMFORGE_DATA=str(tmp_path / "real"))
+            outputs[command] = run(short, tmp_path, SEMFORGE_DATA=str(tmp_path / "real"), **(cluster or {}))
     for made in ("preview.png", "demo/report.html", "data/slurry/dataset.h5", "runs/slow/last.ckpt", "report.html",
                  "predictions/a_labels.png", "predictions/a_overlay.png", "table.csv"):  # fmt: skip
         assert (tmp_path / made).stat().st_size > 0, made
-    assert '"bad": 0' in outputs["render-farm verify data/slurry --json"]
+    assert "4 samples sound (every digest recomputed)" in outputs["render-farm verify data/slurry --deep"]
+    if cluster is not None:
+        assert (tmp_path / "farm.html").stat().st_size > 0
+        assert "4 of 4 samples on disk" in outputs["render-farm report data/big --out farm.html"]
     assert "Fe2Al5" in (tmp_path / "table.csv").read_text()
     report = (tmp_path / "demo" / "report.html").read_text()
     assert not re.search(r'(src|href)="(https?:)?//', report), "the report must open offline"
