@@ -12,6 +12,7 @@ journals as tasks leave them, and measures how long `render-farm status` takes o
 """
 
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -24,16 +25,23 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from blender_gen.sample import Header, Sample, write_samples
+from blender_gen.sample import Header, Sample, SampleFile, write_samples
 from render_farm.check import survey
+from render_farm.clusters import Cluster, load_cluster
 from render_farm.folder import Folder, Job
 from render_farm.journal import Journal
 from render_farm.merge import merge
 from render_farm.plan import Shard, shards_of
+from render_farm.simulate import Chances, simulate
 from render_farm.status import read_status
 from semforge import cli
+from semforge.tables import plain_table
 
 TASKS = 200
+EIGHTFOLD = Path(__file__).parents[1] / "configs/clusters/eightfold.yaml"
+NO_FAILURES = {"task_failures_per_hour": 0.0, "preemptions_per_hour": 0.0, "node_failures_per_day": 0.0}
+TRUTH_BYTES = 9000  # truth and imaging of a sample of the shipped recipes: 7 to 23 kB
+READS = 200
 
 app = cli.application("Figures of the render farm itself, without Blender.")
 
@@ -52,7 +60,7 @@ class StatusTimes:
 
 
 def make_folder(root: Path, count: int, shard_size: int, truth_bytes: int = 0) -> Folder:
-    """A job of `count` samples of 4 x 4 pixels, rendered by 200 tasks; merged, unless truths have a length."""
+    """A job of `count` samples of 4 x 4 pixels, rendered by 200 tasks, not linked yet; `truth_bytes` pad the truths."""
     folder = Folder(root)
     job = Job(recipe="family: fake\n", recipe_hash="0" * 64, seed=0, count=count, shard_size=shard_size)
     folder.begin(job)
@@ -60,8 +68,7 @@ def make_folder(root: Path, count: int, shard_size: int, truth_bytes: int = 0) -
     shards = shards_of(range(count), shard_size)
     a_task = -(-len(shards) // TASKS)
     for k, first in enumerate(range(0, len(shards), a_task)):
-        _one_task(folder, f"local-0123abcd_{k}", shards[first : first + a_task], header)
-    merge(folder, job, shards)
+        _one_task(folder, f"local-0123abcd_{k}", shards[first : first + a_task], header, truth_bytes)
     return folder
 
 
@@ -69,6 +76,7 @@ def measure_status(count: int = 100_000, shard_size: int = 100, repeats: int = 5
     """Make the folder and take the status of it, the first time left out: the disk's cache is warm."""
     with tempfile.TemporaryDirectory() as place:
         folder = make_folder(Path(place), count, shard_size)
+        merge(folder, folder.job(), folder.shards_on_disk())
         shards = len(survey(folder, folder.job(), "shape"))
         calls, commands = [], []
         for _ in range(repeats):
@@ -205,7 +213,7 @@ def _peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _one_task(folder: Folder, attempt: str, shards: list[Shard], header: Header) -> None:
+def _one_task(folder: Folder, attempt: str, shards: list[Shard], header: Header, truth_bytes: int) -> None:
     """What a task leaves: its shards and its journal."""
     journal = Journal(folder.journal_path(attempt))
     task = f"{shards[0].start}-{shards[-1].stop - 1}"
@@ -217,16 +225,17 @@ def _one_task(folder: Folder, attempt: str, shards: list[Shard], header: Header)
         for index in shard.indices:
             journal.write("sample", index=index, seconds=1.234)
         path = folder.shard_path(shard)
-        digest = write_samples(path, [_sample(index) for index in shard.indices], header)
+        digest = write_samples(path, [_sample(index, truth_bytes) for index in shard.indices], header)
         state = path.stat()
         journal.write("shard", name=shard.name, bytes=state.st_size, mtime_ns=state.st_mtime_ns, digest=digest)
     journal.write("end", why="done")
     journal.close()
 
 
-def _sample(index: int) -> Sample:
+def _sample(index: int, truth_bytes: int) -> Sample:
     pixels = np.zeros((4, 4), np.uint8)
-    return Sample(index, pixels[None], pixels, pixels.astype(np.uint32), 1.0, {"index": index}, [{}])
+    truth = {"index": index, "more": "x" * truth_bytes}
+    return Sample(index, pixels[None], pixels, pixels.astype(np.uint32), 1.0, truth, [{}])
 
 
 if __name__ == "__main__":
