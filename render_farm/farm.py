@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import yaml
@@ -123,7 +123,7 @@ def _begin(
         folder.sweep()
     done = done_indices(_keep_verified(folder, job, reporter))
     found = sum(index < job.count for index in done)
-    coordinator.done = done
+    coordinator.begin(done)
     return coordinator, found
 
 
@@ -153,7 +153,9 @@ class Coordinator:
     """Keeps the pools at work until every sample is on disk or given up."""
 
     def __init__(self, folder: Folder, job: Job, cluster: Cluster, pools: Sequence[Pool], reporter: Reporter):
-        self.done: set[int] = set()
+        self.given_up: set[int] = set()  # samples of the job in quarantine
+        self._done: set[int] = set()  # samples on disk, also beyond the job's count
+        self._left = set(range(job.count))  # neither on disk nor given up
         self._folder, self._job, self._cluster, self._reporter = folder, job, cluster, reporter
         self._pools = {pool.name: pool for pool in pools}
         # Of every live attempt the samples that are still its own, by pool.
@@ -166,7 +168,6 @@ class Coordinator:
         self._speeds = Speeds(cluster, {pool.name: pool.slots for pool in pools})
         self._speeds.learn(read_journals(folder.journal))
         self._held_back = False
-        self._quarantine: set[int] = set()
 
     @property
     def adopted(self) -> int:
@@ -174,44 +175,42 @@ class Coordinator:
         return sum(len(live) for live in self._live.values())
 
     @property
-    def given_up(self) -> set[int]:
-        """Samples of the job in quarantine."""
-        return {index for index in self._quarantine if index < self._job.count}
-
-    @property
     def needs_probe(self) -> bool:
         """Whether nobody knows what a sample takes."""
-        return bool(self._missing()) and not any(c.seconds_per_sample for c in self._speeds.capacities())
+        return bool(self._left) and not any(c.seconds_per_sample for c in self._speeds.capacities())
 
     def learn_from_probe(self, found: Attempt) -> None:
         """Take a probe's samples as done, and its time as that of a task of relative speed 1."""
         self._find_shards()
         self._speeds.expect(seconds_per_sample(found))
 
+    def begin(self, done: Collection[int]) -> None:
+        """Start from what is on disk and what was given up before."""
+        self._count_done(done)
+        self._give_up(quarantined(read_failures(self._folder), self._job.attempts))
+
     def work(self) -> None:
         """Hand in, look, and hand in again until nothing is missing."""
-        self._quarantine = set(quarantined(read_failures(self._folder), self._job.attempts))
-        if not self._missing():
+        if not self._left:
             return
-        self._reporter.rendering(sum(index < self._job.count for index in self.done), self._job.count)
+        self._reporter.rendering(self._made(), self._job.count)
         if self.adopted:
             self._reporter.note(f"{self.adopted} tasks of an earlier run are alive; following them")
-        self._hand_in(self._missing())
-        while self._missing():
+        self._hand_in()
+        while self._left:
             time.sleep(self._cluster.poll_s)
             if self._folder.cancel_mark.exists():
                 self.stop()
                 raise Cancelled(f"{self._folder.root}: cancelled; what is on disk is kept")
             if self._look():
-                self._hand_in(self._missing())
+                self._hand_in()
             self._balance()
             self._reporter.show(self._made())
         self.stop()  # a slow copy of samples that are on disk by now
 
     def hand_in_all(self) -> dict[str, int]:
         """Hand in everything missing at once, for nobody will be there to hand in more."""
-        self._quarantine = set(quarantined(read_failures(self._folder), self._job.attempts))
-        return self._hand_in(self._missing(), all_at_once=True)
+        return self._hand_in(all_at_once=True)
 
     def stop(self) -> None:
         """End all tasks."""
@@ -223,29 +222,38 @@ class Coordinator:
         for pool in self._pools.values():
             pool.leave()
 
-    def _missing(self) -> set[int]:
-        """Samples that are neither on disk nor given up."""
-        return set(range(self._job.count)) - self.done - self._quarantine
+    def _count_done(self, indices: Collection[int]) -> None:
+        self._done.update(indices)
+        self._left.difference_update(indices)
 
-    def _hand_in(self, missing: set[int], all_at_once: bool = False) -> dict[str, int]:
+    def _give_up(self, indices: Iterable[int]) -> None:
+        given_up = self._left.intersection(indices)
+        self.given_up |= given_up
+        self._left -= given_up
+
+    def _hand_in(self, all_at_once: bool = False) -> dict[str, int]:
         """Plan and submit the missing samples that no live attempt has; returns tasks by pool."""
         held = set[int]().union(*(own for live in self._live.values() for own in live.values()))
-        todo = sorted(missing - held)
+        todo = sorted(self._left - held)
         capacities = busy(self._loads())
         untimed = not any(capacity.seconds_per_sample for capacity in capacities)
         at_first = sum(capacity.slots for capacity in capacities) * UNTIMED_TASK[1]
         # While nobody knows what a sample takes, a first task a slot finds out; planned by time is planned better.
         self._held_back = untimed and not all_at_once and len(todo) > at_first
         if self._held_back:
-            todo = todo[: max(0, at_first - len(held & missing))]
+            todo = todo[: max(0, at_first - len(held & self._left))]
         if not todo:
             return {}
         plan = plan_tasks(todo, capacities)
         for name, tasks in plan.items():
             if tasks:
                 submitted = self._pools[name].submit(tasks)
-                self._live[name] |= {attempt: set(task.indices) for attempt, task in submitted.items()}
+                self._take_over(name, submitted)
         return {name: len(tasks) for name, tasks in plan.items()}
+
+    def _take_over(self, pool: str, submitted: Mapping[str, Task]) -> None:
+        self._live[pool] |= {attempt: set(task.indices) for attempt, task in submitted.items()}
+        self._queued |= set(submitted)
 
     def _look(self) -> bool:
         """Take note of what ended and what is on disk now; True if there may be something to hand in."""
@@ -258,13 +266,13 @@ class Coordinator:
                 continue
             self._queued |= {attempt for attempt, state in alive.items() if state == "queued"}
             ended[name] = [attempt for attempt in self._live[name] if attempt not in alive]
-        before = len(self.done)
+        before = len(self._done)
         self._find_shards()
         for name, attempts in ended.items():
             endings = self._pools[name].endings(attempts)
             for attempt in attempts:
                 self._note_end(name, attempt, endings.get(attempt))
-        if len(self.done) > before:
+        if len(self._done) > before:
             self._fruitless = 0
         if self._fruitless >= FRUITLESS:
             self.stop()
@@ -276,11 +284,11 @@ class Coordinator:
         for shard in self._folder.shards_on_disk():
             if shard.name not in self._seen:
                 self._seen.add(shard.name)
-                if not set(shard.indices) <= self.done:
+                if not self._done.issuperset(shard.indices):
                     # Quick: the task that wrote it has read it back.
                     state = check_shard(self._folder, self._job, shard, deep=False)
                     if state.problem is None:
-                        self.done |= set(shard.indices)
+                        self._count_done(shard.indices)
                     else:
                         _set_aside(state, self._reporter)
                         self._seen.discard(shard.name)
@@ -290,9 +298,9 @@ class Coordinator:
         own = self._live[pool].pop(attempt)
         written = read_journal(self._folder.journal_path(attempt))
         journal = written[-1] if written else None
-        self._quarantine |= set(quarantined(read_failures(self._folder, own), self._job.attempts))
+        self._give_up(quarantined(read_failures(self._folder, own), self._job.attempts))
         self._speeds.learn([journal] if journal else [])
-        left = own - self.done - self._quarantine
+        left = own & self._left
         if attempt in self._withdrawn or not left:
             return
         why = journal.why if journal else ""
@@ -317,7 +325,7 @@ class Coordinator:
             self._blame_sample(own, journal, ending.problem)
         elif why and why != DONE and why != STOPPED:
             self._blame_sample(own, journal, why)
-        if left := left - self._quarantine:
+        if left := left & self._left:
             self._reporter.note(
                 f"{attempt} of pool {pool}{node}: {problem}; {len(left)} of its samples go to another attempt"
             )
@@ -329,12 +337,12 @@ class Coordinator:
             for pool in self._pools.values():
                 pool.avoid([node])
 
-    def _blame_sample(self, own: Iterable[int], journal: Attempt | None, problem: str) -> None:
+    def _blame_sample(self, own: set[int], journal: Attempt | None, problem: str) -> None:
         """A task died with its renderer: the first sample that it had not made was under way."""
-        under_way = [index for index in sorted(own) if index not in self.done and not _made(journal, index)]
+        under_way = [index for index in sorted(own & self._left) if not _made(journal, index)]
         if under_way and journal is not None:
             record_failure(self._folder, under_way[0], failure(journal.node, journal.id, problem))
-            self._quarantine |= set(quarantined(read_failures(self._folder, under_way[:1]), self._job.attempts))
+            self._give_up(quarantined(read_failures(self._folder, under_way[:1]), self._job.attempts))
 
     def _learn(self) -> bool:
         """Take what live attempts have measured by now; True if speeds are known that were not before."""
@@ -355,7 +363,7 @@ class Coordinator:
     def _running(self, pool: str) -> dict[str, set[int]]:
         """The running attempts of a pool with the samples that each has not made yet."""
         return {
-            attempt: own - self.done - self._speeds.made.get(attempt, set())
+            attempt: own - self._done - self._speeds.made.get(attempt, set())
             for attempt, own in self._live[pool].items()
             if attempt not in self._queued
         }
@@ -376,13 +384,12 @@ class Coordinator:
             with self._folder.handed_over.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
             self._live[move.from_pool][attempt] -= given
-            for new, task in self._pools[move.to_pool].submit([move.task]).items():
-                self._live[move.to_pool][new] = set(task.indices)
+            self._take_over(move.to_pool, self._pools[move.to_pool].submit([move.task]))
 
     def _made(self) -> int:
         """Samples on disk and in the memory of live tasks."""
-        in_memory = set[int]().union(*self._speeds.made.values()) if self._speeds.made else set()
-        return sum(index < self._job.count for index in self.done | in_memory)
+        in_memory = set[int]().union(*self._speeds.made.values())
+        return self._job.count - len(self._left) - len(self.given_up) + len(in_memory & self._left)
 
 
 def _made(journal: Attempt | None, index: int) -> bool:
