@@ -2,9 +2,13 @@
 
 import os
 import signal
+import subprocess
+import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
 import pytest
 from farm_fakes import make_job
 from farm_on_slurm import (
@@ -27,13 +31,18 @@ from farm_on_slurm import (
 )
 from slurm_cluster import CPU_NODES, GPU_NODES, SlurmCluster
 
+from blender_gen.recipe import load_recipe, recipe_hash, recipe_text
+from blender_gen.sample import verify_samples
+from render_farm import farm as farm_module
+from render_farm.child import RENDERER
+from render_farm.clusters import load_cluster
 from render_farm.failures import read_failures
 from render_farm.farm import merge_job
-from render_farm.folder import Folder
+from render_farm.folder import Folder, Job
 from render_farm.journal import Attempt, read_journals
 from render_farm.pools.opening import cancel_all
-from render_farm.status import read_status
-from semforge.errors import InputError
+from render_farm.status import read_status, verify
+from semforge.errors import InputError, SemforgeError
 
 pytestmark = pytest.mark.usefixtures("slurm")
 
@@ -113,7 +122,7 @@ def test_killed_run_is_followed_by_the_same_command(folder: Folder, slurm: Slurm
 
 
 def test_run_follows_what_submit_handed_in(farm: Farm, folder: Folder, slurm: SlurmCluster) -> None:
-    job, cluster = make_job(count=24), slurm_cluster(pools=one_pool(samples_per_task=6, parallel=1))
+    job, cluster = make_job(count=24), slurm_cluster(pools=one_pool(samples_per_task=6))
     assert submit(folder, job, cluster, pause_s=0.2) == {"cpu": 4}
     outcome = farm.start(folder, job, cluster, pause_s=0.2).wait()
     assert outcome.rendered + outcome.found == 24
@@ -163,3 +172,176 @@ def test_poisoned_sample_is_named_and_all_others_are_rendered(folder: Folder, tm
         _, errors = again.communicate(timeout=60)
     assert again.returncode == 0, errors
     require_sound(folder, folder.job())
+
+
+def test_lost_nodes_and_a_time_limit(farm: Farm, tmp_path: Path, slurm: SlurmCluster) -> None:
+    # Two jobs at the same time: Slurm takes half a minute to find a node dead, and as long to look at time limits.
+    robbed, limited = Folder(tmp_path / "robbed"), Folder(tmp_path / "limited")
+    job, long_job = make_job(count=48, shard_size=16), make_job(count=44, shard_size=44)
+    short = {**GPU, "parallel": 1, "time_min": 1, "minutes_per_task": 1, "grace_s": 58, "seconds_per_sample": 0.05}
+    over = farm.start(limited, long_job, slurm_cluster(pools={"gpu": short}, checkpoint_s=60), pause_s=0.8)
+    run = farm.start(robbed, job, slurm_cluster(pools=one_pool(parallel=3)), pause_s=0.4)
+    on = {attempt.node: attempt.id for attempt in tasks_at_work(slurm, robbed, 3)}
+    slurm.kill_node("c1")  # its task works on, but Slurm does not hear of it
+    slurm.kill_node("c2", everything=True)
+
+    run.wait()
+    require_sound(robbed, job)
+    first = {attempt.id: attempt for attempt in read_journals(robbed.journal) if attempt.restart == 0}
+    assert first[on["c1"]].why == "done" and first[on["c2"]].ended is None
+    assert rendered_twice(robbed) <= len(first[on["c2"]].samples)
+    assert not read_failures(robbed)  # a node's end is held against no sample
+
+    over.wait()
+    require_sound(limited, long_job)
+    times = [(attempt.id, attempt.restart, attempt.why) for attempt in read_journals(limited.journal)]
+    only = times[0][0]
+    assert times[:2] == [(only, 0, "stopped"), (only, 1, times[1][2])] and times[-1][2] == "done"
+    assert rendered_twice(limited) == 0 and set(handed_in(limited).values()) == {1}
+
+
+def test_a_drained_node_ends_its_task_and_gets_no_other(farm: Farm, folder: Folder, slurm: SlurmCluster) -> None:
+    job = make_job(count=36, shard_size=12)
+    run = farm.start(folder, job, slurm_cluster(pools=one_pool(parallel=3, samples_per_task=6)), pause_s=0.3)
+    (first,) = [attempt for attempt in tasks_at_work(slurm, folder, 3) if attempt.node == "c1"]
+    slurm.drain("c1")
+    run.wait()
+    require_sound(folder, job)
+    on_c1 = [attempt for attempt in read_journals(folder.journal) if attempt.node == "c1"]
+    assert [(attempt.id, attempt.why) for attempt in on_c1] == [(first.id, "done")]
+    assert set(handed_in(folder).values()) == {1} and rendered_twice(folder) == 0
+
+
+@pytest.mark.parametrize("grace_s", [0, 20])
+def test_preempted_tasks_go_on(
+    farm: Farm, folder: Folder, slurm: SlurmCluster, monkeypatch: pytest.MonkeyPatch, grace_s: int
+) -> None:
+    monkeypatch.setattr(farm_module, "FRUITLESS", 1)  # a preemption is no failure
+    slurm.set_grace(grace_s)
+    partitions = ("scavenge_requeue", "scavenge_cancel")
+    pools = {name: one_pool(name, parallel=1, samples_per_task=8)[name] for name in partitions}
+    job = make_job(count=32, shard_size=16)
+    run = farm.start(folder, job, slurm_cluster(pools=pools, checkpoint_s=60), pause_s=0.4)
+    before = {attempt.pool: attempt.id for attempt in tasks_at_work(slurm, folder, 2)}
+    slurm.run("sbatch", "--partition=urgent", "--exclusive", "--nodes=5", "--wrap", "sleep 1", "--output=/dev/null")
+    run.wait()
+    require_sound(folder, job)
+    assert set(before) == set(partitions)
+    attempts = [attempt for attempt in read_journals(folder.journal) if attempt.id in before.values()]
+    first = [attempt for attempt in attempts if attempt.restart == 0]
+    again = {attempt.pool for attempt in attempts if attempt.restart == 1}
+    assert all(attempt.why == "stopped" and attempt.shards for attempt in first)  # written when it was warned
+    # Without a time of grace Slurm decides; with one the task asks to begin again before Slurm ends it.
+    assert again == (set(partitions) if grace_s else {"scavenge_requeue"})
+    assert ("PREEMPTED" in run.said) == (grace_s == 0)
+    assert rendered_twice(folder) == 0 and not read_failures(folder)
+
+
+def flip_a_byte_of_pixels(path: Path) -> None:
+    with h5py.File(path, "r") as file:
+        chunk = file["image"].id.get_chunk_info(0)
+    with path.open("r+b") as file:
+        file.seek(chunk.byte_offset + chunk.size // 2)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def test_damaged_and_deleted_shards_are_rendered_again(farm: Farm, folder: Folder) -> None:
+    job, cluster = make_job(count=32), slurm_cluster(checkpoint_s=60)
+    farm.start(folder, job, cluster).wait()
+    truncated, flipped, deleted, silent = (folder.shard_path(shard) for shard in folder.shards_on_disk()[:4])
+    os.truncate(truncated, truncated.stat().st_size // 2)
+    flip_a_byte_of_pixels(flipped)
+    deleted.unlink()
+    before = silent.stat()
+    flip_a_byte_of_pixels(silent)
+    os.utime(silent, ns=(before.st_atime_ns, before.st_mtime_ns))  # as a disk's own error leaves it
+    found = verify(folder, deep=True)
+    assert not found.passed and (found.bad, found.missing) == (12, 4)
+    assert all(any(path.name in problem for problem in found.problems) for path in (truncated, flipped, silent))
+
+    run = farm.start(folder, job, cluster)
+    assert run.wait().rendered == 12
+    assert truncated.name in run.said and flipped.name in run.said
+    assert verify(folder, deep=False).passed
+    found = verify(folder, deep=True)  # only reading everything finds this one
+    assert not found.passed and found.bad == 4 and any(silent.name in problem for problem in found.problems)
+
+    silent.unlink()
+    assert farm.start(folder, job, cluster).wait().rendered == 4
+    require_sound(folder, job)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    line = ["mount", "-t", "tmpfs", "-o", "size=2m", "semforge", place]
+    mounted = subprocess.run(line, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@pytest.mark.parametrize("slurm_files", ["elsewhere", "on the same disk"])
+def test_full_disk_is_one_clear_line_and_nothing_is_corrupt(
+    farm: Farm, small_disk: Path, tmp_path: Path, slurm_files: str
+) -> None:
+    folder, job = Folder(small_disk / "out"), make_job(count=64)
+    cluster = slurm_cluster(checkpoint_s=1, folder=tmp_path / "slurm" if slurm_files == "elsewhere" else None)
+    (small_disk / "ballast").write_bytes(bytes(1_700_000))
+    with pytest.raises(SemforgeError) as caught:
+        farm.start(folder, job, cluster, pause_s=0.1).wait()
+    message = str(caught.value)
+    assert not isinstance(caught.value, InputError)  # exit 1, not 2
+    assert str(folder.root) in message and "make room" in message and len(message.splitlines()) == 1
+    for shard in folder.shards_on_disk():
+        file, bad = verify_samples(folder.shard_path(shard))
+        file.close()
+        assert not bad
+    subprocess.run(["mount", "-o", "remount,size=8m", small_disk], check=True)
+    outcome = farm.start(folder, job, cluster).wait()
+    assert outcome.found > 0 and outcome.found + outcome.rendered == 64
+    require_sound(folder, job)
+
+
+def test_work_moves_to_the_pool_that_turns_out_faster(farm: Farm, folder: Folder) -> None:
+    job = make_job(count=64, shard_size=16)
+    pools = {"cpu": {**CPU, "relative_speed": 4}, "gpu": GPU}
+    run = farm.start(folder, job, slurm_cluster(pools=pools), pause_s={"cpu": 1.5, "gpu": 0.15})
+    run.wait()
+    require_sound(folder, job)
+    counts = Counter(attempt.pool for attempt in read_journals(folder.journal) for _ in attempt.samples)
+    assert counts["gpu"] > 2 * counts["cpu"] > 0
+
+
+def test_blender_renders_the_same_on_slurm_and_here(farm: Farm, tmp_path: Path) -> None:
+    recipe = load_recipe(RECIPE, ["frame.width_px=64", "frame.height_px=64", "frame.pixel_size_um=1.5"])
+    job = Job(recipe=recipe_text(recipe), recipe_hash=recipe_hash(recipe), seed=0, count=64, shard_size=16)
+    there, here = Folder(tmp_path / "there"), Folder(tmp_path / "here")
+    outcome = farm.start(there, job, slurm_cluster(), command=RENDERER).wait()
+    assert verify(there, deep=True).digest == outcome.digest
+    attempts = read_journals(there.journal)
+    nodes = {attempt.node for attempt in attempts if attempt.samples}
+    print(
+        [
+            (
+                a.id,
+                a.node,
+                a.task,
+                a.began - attempts[0].began,
+                a.startup_s,
+                a.ended - a.began,
+                len(a.samples),
+                a.sample_s,
+            )
+            for a in attempts
+        ]
+    )
+    assert len(nodes) == 4 and {attempt.pool for attempt in attempts} == {"cpu", "gpu"}
+    t = time.time()
+    assert farm.start(here, job, load_cluster("local"), command=RENDERER).wait().digest == outcome.digest
+    print(time.time() - t)
