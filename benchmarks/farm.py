@@ -117,7 +117,8 @@ def status(
     else:
         print(
             f"{found.samples} samples in {found.shards} shards of {found.shard_size}: status {found.call_s:.2f} s "
-            f"({found.processor_s:.2f} s of a core), the command {found.command_s:.2f} s; {found.done} done, {found.state}"
+            f"({found.processor_s:.2f} s of a core), the command {found.command_s:.2f} s; "
+            f"{found.done} done, {found.state}"
         )
 
 
