@@ -10,11 +10,13 @@ import pytest
 import torch
 import yaml
 from fake_data import config, write_shard
+from torch import nn
 
 from sem_train import distributed
-from sem_train.config import TrainingSettings
+from sem_train.config import UNLABELLED, TrainingSettings
 from sem_train.data import MixedBatches
 from sem_train.distributed import processes_here, refuse_bad_shape
+from sem_train.losses import DiceCrossEntropy
 from sem_train.run_folder import RunFolder, read_history
 from sem_train.training import fit
 from semforge.errors import InputError
@@ -69,6 +71,47 @@ def test_two_processes_train_as_one(tmp_path, samples):
     assert weights[0].keys() == weights[1].keys()
 
 
+def _one_step(network, rank=0, count=1):
+    """Loss of a share of a batch, after its backward pass."""
+    generator = torch.Generator().manual_seed(3)
+    images = 5 + torch.randn(4, 1, 12, 12, generator=generator)
+    labels = torch.randint(0, 3, (4, 10, 10), generator=generator, dtype=torch.uint8)
+    labels[0, :5] = UNLABELLED  # unequal numbers of labelled pixels
+    loss = DiceCrossEntropy(1.0, 1.0, torch.tensor([1.0, 2.0, 5.0]))
+    value = loss(network(images[rank::count]), labels[rank::count], distributed.total)
+    value.backward()
+    return float(value.detach())
+
+
+def _network():
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 3, 1))
+
+
+def _one_step_of_two(rank, port, path):
+    torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    network = _network()
+    distributed.share_batch_norm(network)
+    value = _one_step(nn.parallel.DistributedDataParallel(network), rank, 2)
+    if rank == 1:
+        torch.save((value, [p.grad for p in network.parameters()], network.state_dict()), path)
+    torch.distributed.destroy_process_group()
+
+
+def test_gradients_of_two_processes_are_those_of_one(tmp_path):
+    # Adam hides a wrong scale of the gradient, so it is looked at itself
+    network = _network()
+    expected = _one_step(network)
+    torch.multiprocessing.spawn(_one_step_of_two, (distributed._free_port(), tmp_path / "two.pt"), nprocs=2)
+    value, gradients, state = torch.load(tmp_path / "two.pt", weights_only=True)
+    assert value == pytest.approx(expected, rel=1e-6)
+    for ours, theirs in zip(gradients, network.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs.grad, rtol=1e-4, atol=1e-6)
+    for name, theirs in network.state_dict().items():
+        torch.testing.assert_close(state[name], theirs, rtol=1e-5, atol=1e-6)
+
+
 def test_processes_share_each_batch_without_repeats_or_gaps():
     whole = MixedBatches(5, 3, 0.5, 6, seed=4)
     parts = [iter(MixedBatches(5, 3, 0.5, 6, seed=4, rank=rank, ranks=3)) for rank in range(3)]
@@ -78,10 +121,10 @@ def test_processes_share_each_batch_without_repeats_or_gaps():
         assert sorted(draw for batch in batches for draw in batch) == sorted(whole.batch(step))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
-def test_a_signal_saves_all_processes_at_one_step_and_one_process_can_go_on(tmp_path, samples, number):
+@pytest.mark.parametrize(("number", "devices"), [(signal.SIGTERM, 1), (signal.SIGUSR2, 2)])
+def test_a_signal_saves_all_processes_at_one_step_and_one_process_can_go_on(tmp_path, samples, number, devices):
     settings = {"steps": 40, "batch_size": 2, "val_every": 4}
-    stopped = config(tmp_path / "run", samples, devices=2, **settings)
+    stopped = config(tmp_path / "run", samples, devices=devices, **settings)
     folder = RunFolder(stopped.out)
     run = start(stopped)
     wait_until(lambda: folder.last.exists() or run.poll() is not None, "a checkpoint")
