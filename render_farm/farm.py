@@ -10,7 +10,8 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import yaml
@@ -28,7 +29,7 @@ from render_farm.pools.opening import cancel_strays
 from render_farm.probe import probe, seconds_per_sample
 from render_farm.progress import Reporter
 from render_farm.speed import Speeds
-from render_farm.task import DISK, DONE, NODE, STOPPED
+from render_farm.task import BAD_DISK, DISK, DONE, NODE, STOPPED
 from semforge.errors import InputError, SemforgeError
 from semforge.files import write_text
 
@@ -64,7 +65,7 @@ def run_job(
     work there, RunFailed if samples failed in every attempt or no task gets anywhere.
     """
     began = time.monotonic()
-    with folder.locked():
+    with _held(folder):
         coordinator, found = _begin(folder, job, cluster, open_pools, reporter)
         try:
             coordinator.work()
@@ -85,7 +86,7 @@ def submit_job(
 
     `with_probe`: if no pool's speed is known, render a few samples here first.
     """
-    with folder.locked():
+    with _held(folder):
         coordinator, _ = _begin(folder, job, cluster, open_pools, reporter)
         if with_probe and coordinator.needs_probe:
             reporter.note("rendering a few samples here, to size the tasks")
@@ -95,7 +96,7 @@ def submit_job(
 
 def merge_job(folder: Folder, job: Job) -> str:
     """Link the shards on disk into `dataset.h5`; returns its digest. Raises InputError if samples are missing."""
-    with folder.locked():
+    with _held(folder):
         states = survey(folder, job, trust="journal")
         missing = set(range(job.count)) - done_indices(states)
         if missing:
@@ -104,6 +105,25 @@ def merge_job(folder: Folder, job: Job) -> str:
                 f"see render-farm status, go on with render-farm resume {folder.root}"
             )
         return _merge(folder, job, states)
+
+
+@contextmanager
+def _held(folder: Folder) -> Iterator[None]:
+    """The folder locked; a disk that takes no more is one line that says what to do."""
+    try:
+        with folder.locked():
+            yield
+    except OSError as error:
+        if error.errno not in BAD_DISK:
+            raise
+        raise _cannot_write(folder, os.strerror(error.errno)) from error
+
+
+def _cannot_write(folder: Folder, why: str) -> SemforgeError:
+    return SemforgeError(
+        f"{folder.root}: cannot be written to ({why}); what is on disk is kept: make room, then give the same "
+        "command again"
+    )
 
 
 def _merge(folder: Folder, job: Job, states: Sequence[ShardState]) -> str:
@@ -306,10 +326,7 @@ class Coordinator:
         why = journal.why if journal else ""
         if why.startswith(DISK) or _disk_is_full(self._folder):
             self.stop()
-            raise SemforgeError(
-                f"{self._folder.root}: cannot be written to ({why or 'no space left'}); make room, then go on with "
-                f"render-farm resume {self._folder.root}"
-            )
+            raise _cannot_write(self._folder, why.removeprefix(f"{DISK}: ") or "no space left")
         told = ending.problem if ending else "ended, nobody knows why"
         problem = told if why in ("", STOPPED) else why
         node = f" on {journal.node}" if journal and not problem.endswith(f" on {journal.node}") else ""

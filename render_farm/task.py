@@ -39,6 +39,7 @@ from render_farm.writer import BadWrite, ShardWriter
 BEAT_S = 0.25  # between two looks at signals, silent renderers and samples handed over
 STARTS = 3  # renderers that end before they are ready, one after the other; then the node is to blame
 BAD_WRITES = 3
+BAD_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # errors of a disk that takes no more
 
 DONE, STOPPED, NODE, DISK = "done", "stopped", "node", "disk"  # how a journal's `why` begins
 
@@ -103,7 +104,7 @@ class TaskRun:
             try:
                 why = self._work(journal, log)
             except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+                if error.errno not in BAD_DISK:
                     raise
                 why = f"{DISK}: {error.strerror}"
             except Exception as error:
