@@ -30,6 +30,12 @@ class QueuedTask:
     reason: str
 
     @property
+    def ending(self) -> str:
+        """How it ended: `FAILED on n1 (JobLaunchFailure)`."""
+        where = f" on {self.node}" if self.node else ""
+        return f"{self.state}{where}" + (f" ({self.reason})" if self.reason not in ("", "None") else "")
+
+    @property
     def alive(self) -> bool:
         """Whether it is yet to end. Slurm shows ended tasks for some minutes."""
         return self.state not in ENDED

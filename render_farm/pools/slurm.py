@@ -21,6 +21,7 @@ from render_farm.task import STOPPED, Order, TaskRun, stopped_by_signals
 
 BLAME_NODE = ("NODE_FAIL", "BOOT_FAIL")
 BLAME_SAMPLE = ("FAILED", "OUT_OF_MEMORY")
+NEVER_BEGAN = "JobLaunchFailure"  # such as a task that met what the attempt before had left running
 
 
 @dataclass
@@ -103,7 +104,7 @@ class SlurmPool:
     def endings(self, attempts: Collection[str]) -> dict[str, Ending]:
         """As `Pool.endings`: from the queue, which shows ended tasks for a while, else from accounting."""
         known = [attempt for attempt in attempts if attempt in self._tasks and not self._tasks[attempt].alive]
-        told = {attempt: f"{self._tasks[attempt].state} on {self._tasks[attempt].node}" for attempt in known}
+        told = {attempt: self._tasks[attempt].ending for attempt in known}
         told |= slurm.endings(set(attempts) - set(known))
         return {attempt: Ending(state, blame(state)) for attempt, state in told.items()}
 
@@ -124,6 +125,8 @@ def blame(state: str) -> Any:
     """Whom Slurm's word for an ending counts against."""
     if state.startswith(BLAME_NODE):
         return "node"
+    if NEVER_BEGAN in state:
+        return "nobody"
     return "sample" if state.startswith(BLAME_SAMPLE) else "nobody"
 
 

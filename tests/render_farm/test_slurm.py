@@ -60,6 +60,8 @@ def test_an_array_may_have_one_task_less_than_the_limit() -> None:
 
 def test_a_task_is_blamed_on_whom_it_should_be() -> None:
     assert blame("NODE_FAIL on n1") == "node"
+    assert blame(QueuedTask("FAILED", "n1", "JobLaunchFailure").ending) == "nobody"
+    assert QueuedTask("NODE_FAIL", "n1", "None").ending == "NODE_FAIL on n1"
     assert blame("OUT_OF_MEMORY on n1") == blame("FAILED on n1") == "sample"
     assert {blame(state) for state in ("CANCELLED by 0", "PREEMPTED on n1", "TIMEOUT on n1", "COMPLETED")} == {"nobody"}
 
