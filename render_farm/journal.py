@@ -24,6 +24,8 @@ class Journal:
     def __init__(self, path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab", buffering=0)
+        if _is_cut(path):
+            os.write(self._file.fileno(), b"\n")
 
     def write(self, event: Event, **values: Any) -> None:
         """Append one event with the time of day."""
@@ -33,6 +35,15 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _is_cut(path: Path) -> bool:
+    """Whether a file of lines ends in the middle of one, as a crash of the machine leaves it."""
+    with path.open("rb") as file:
+        if not file.seek(0, os.SEEK_END):
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from render_farm.plan import Task
 from render_farm.pools import Alive, Ending
 from render_farm.pools.local import MakeOrder
 from render_farm.pools.submissions import read_submissions, record_submission
-from render_farm.slurm import QueuedTask
-from render_farm.submission import submit_array
+from render_farm.slurm import QueuedTask, SlurmError
 from render_farm.task import STOPPED, Order, TaskRun, stopped_by_signals
 
 BLAME_NODE = ("NODE_FAIL", "BOOT_FAIL")
@@ -67,14 +66,24 @@ class SlurmPool:
         return self.settings.parallel
 
     def submit(self, tasks: Sequence[Task]) -> dict[str, Task]:
-        """As `Pool.submit`; as many arrays as the site's limit asks for. Raises SlurmError if Slurm refuses."""
+        """As `Pool.submit`; as many arrays as the site's limit asks for.
+
+        Returns what Slurm took. Raises SlurmError if it took nothing.
+        """
+        from render_farm.submission import submit_array  # submitit takes its time to load
+
         attempts: dict[str, Task] = {}
         more: dict[str, Any] = {"exclude": ",".join(sorted(self._avoided))} if self._avoided else {}
         size = slurm.largest_array() if len(tasks) > 1 else 1
         for first in range(0, len(tasks), size):
             part = tasks[first : first + size]
             calls = [SlurmCall(self.order("", task)) for task in part]
-            job = submit_array(self.settings, calls, self.files, self.folder.queue_name, **more)
+            try:
+                job = submit_array(self.settings, calls, self.files, self.folder.queue_name, **more)
+            except SlurmError:
+                if not attempts:
+                    raise
+                break
             # The whole of `parallel` holds for each array: the next one begins when this one is through.
             more["dependency"] = f"afterany:{job}"
             record_submission(self.folder, self.name, "slurm", job, part)
@@ -85,8 +94,10 @@ class SlurmPool:
 
     def adopt(self) -> dict[str, Task]:
         """As `Pool.adopt`."""
-        submitted = read_submissions(self.folder, self.name)
-        return {attempt: submitted[attempt] for attempt in self.look() or {} if attempt in submitted}
+        submitted, alive = read_submissions(self.folder, self.name), self.look()
+        if alive is None and submitted:
+            raise SlurmError("squeue: Slurm's queue cannot be asked, so what runs of this folder is not known; try again")
+        return {attempt: submitted[attempt] for attempt in alive or {} if attempt in submitted}
 
     def look(self) -> dict[str, Alive] | None:
         """As `Pool.look`."""
