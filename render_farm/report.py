@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from rich.table import Table
+from rich.console import Group
 
 from blender_gen.sample import SampleFile
 from render_farm import accounts
@@ -30,7 +30,7 @@ from render_farm.status import UNKNOWN, AskQueue, who_works
 from semforge.errors import InputError
 from semforge.files import whole_file, write_text
 from semforge.settings import load_settings
-from semforge.tables import plain_table
+from semforge.tables import turned_table
 
 
 @dataclass(frozen=True)
@@ -100,17 +100,11 @@ class Report:
         ]
         return (*ours, *PUBLISHED)
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> Group:
         """The report as a table for people."""
         title = f"{self.folder}: {self.done} of {self.wanted} samples on disk"
-        table = plain_table(title, *HEADINGS)
-        table.collapse_padding, table.pad_edge = True, False
-        for row in self.rows:
-            if row.pool == ALL:
-                table.add_section()
-            table.add_row(*cells(row))
-        table.caption = "\n".join([*self.notes, "", *(one.text for one in self.per_image)])
-        return table
+        notes = "\n".join([*self.notes, "", *(one.text for one in self.per_image)])
+        return turned_table(title, HEADINGS, [cells(row) for row in self.rows], notes)
 
 
 HEADINGS = (

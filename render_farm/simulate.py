@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
-from rich.table import Table
+from rich.console import Group
 
 from render_farm.clusters import Cluster, Count, PoolSettings, Positive, SlurmPool
 from render_farm.estimate import duration
@@ -20,7 +20,7 @@ from render_farm.pools.opening import slots
 from render_farm.queue_model import HOUR_S, USES, QueueModel, Site, Use
 from semforge.errors import InputError
 from semforge.settings import Settings, load_settings, parse_settings
-from semforge.tables import plain_table
+from semforge.tables import turned_table
 
 NotNegative = Annotated[float, Field(ge=0)]
 
@@ -92,28 +92,26 @@ class Simulation:
         """One line of JSON with the fields as keys."""
         return json.dumps(asdict(self))
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> Group:
         """The simulation as a table for people."""
-        table = plain_table(
-            f"{self.samples} samples simulated: {duration(self.makespan_s)}, ideal {duration(self.ideal_s)}, "
-            f"ratio {self.ratio:.3f}", "pool", "slots", "s/sample", "samples", "tasks", "retries", *USES,
-        )  # fmt: skip
-        for pool in self.pools:
-            table.add_row(
-                pool.pool, str(pool.slots), f"{pool.seconds_per_sample:.2f}", str(pool.samples), str(pool.tasks),
-                str(pool.retries), *_shares(pool.spent),
-            )  # fmt: skip
-        table.add_section()
         everything = sum(pool.slots for pool in self.pools)
-        table.add_row("all", str(everything), "", str(self.samples), str(self.tasks), str(self.retries),
-                      *_shares(self.spent))  # fmt: skip
+        rows = [
+            [pool.pool, str(pool.slots), f"{pool.seconds_per_sample:.2f}", str(pool.samples), str(pool.tasks),
+             str(pool.retries), *_shares(pool.spent)]
+            for pool in self.pools
+        ]  # fmt: skip
+        rows.append(["all", str(everything), "", str(self.samples), str(self.tasks), str(self.retries),
+                     *_shares(self.spent)])  # fmt: skip
         assumed = ", ".join(f"{key} {value:g}" for key, value in self.assumes.items())
-        table.caption = (
+        notes = (
             f"shares of the slots' time; queues planned again {self.withdrawals} times, {self.handovers} parts of "
             f"running tasks handed over, {self.rendered - self.samples} samples rendered again\n"
             f"seed {self.seed}, assumed: {assumed}"
         )
-        return table
+        return turned_table(
+            f"{self.samples} samples simulated: {duration(self.makespan_s)}, ideal {duration(self.ideal_s)}, "
+            f"ratio {self.ratio:.3f}", ["pool", "slots", "s/sample", "samples", "tasks", "retries", *USES], rows, notes,
+        )  # fmt: skip
 
 
 def load_chances(path: Path | None, overrides: Iterable[str] = ()) -> Chances:

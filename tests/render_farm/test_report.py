@@ -256,7 +256,10 @@ def text_of(report: Report) -> str:
 def test_table_page_and_json_say_the_same(folder: Folder, tmp_path: Path) -> None:
     killed_and_requeued(folder)
     report = report_of(folder)
-    assert re.search(r"cpu +4 +2 +1 +10\.00 .*53\.3 % +92\.0 % +1 +25\.0 s", text_of(report))
+    rows = {"samples": "4", "tasks": "2", "slots": "1", "s/sample": "10.00", "efficiency": "53.3 %",
+            "occupied": "92.0 %", "retries": "1", "lost": "25.0 s"}  # fmt: skip
+    for heading, value in rows.items():
+        assert re.search(rf"(?m)^ *{heading} +{re.escape(value)} *$", text_of(report)), heading
     for suffix in ("html", "json", "png"):
         assert write_report(folder, tmp_path / f"report.{suffix}", ask_queue=no_queue) == report
     found = json.loads((tmp_path / "report.json").read_text())
