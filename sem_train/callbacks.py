@@ -1,6 +1,7 @@
 """What happens around training steps: checkpoints, history, interruption, and telling the user."""
 
 import math
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -137,7 +138,8 @@ class RunKeeper(Callback):
             raise KeyboardInterrupt
         if not self._interrupted and is_first():
             again = "; Ctrl-C again to stop at once" if number == signal.SIGINT else ""
-            errors.print(f"{signal.Signals(number).name}: saving after this step, then stopping{again}")
+            line = f"{signal.Signals(number).name}: saving after this step, then stopping{again}\n"
+            os.write(2, line.encode())  # whatever this comes in the middle of, a print of its own too
         self._interrupted = True
 
 

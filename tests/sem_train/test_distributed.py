@@ -131,7 +131,7 @@ def test_a_signal_saves_all_processes_at_one_step_and_one_process_can_go_on(tmp_
     run.send_signal(number)
     said = run.communicate(timeout=LIMIT_S)[1]
     assert run.returncode == 130, said
-    assert said == f"{number.name}: saving after this step, then stopping\n"
+    assert said == f"{number.name}: saving after this step, then stopping\n", said
     step = torch.load(folder.last, weights_only=True)["global_step"]
     assert 4 <= step < 40
     resumed = fit(config(tmp_path / "run", samples, **settings))
