@@ -10,8 +10,8 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import yaml
@@ -28,12 +28,14 @@ from render_farm.pools import Ending, Pool
 from render_farm.pools.opening import cancel_strays
 from render_farm.probe import probe, seconds_per_sample
 from render_farm.progress import Reporter
+from render_farm.slurm import SlurmError
 from render_farm.speed import Speeds
 from render_farm.task import BAD_DISK, DISK, DONE, NODE, STOPPED
 from semforge.errors import InputError, SemforgeError
 from semforge.files import write_text
 
 FRUITLESS = 10  # attempts in a row that ended without a new sample on disk, and the run gives up
+REFUSALS = 20  # looks in a row at which Slurm took no task while none was alive, and the run gives up
 PROBE_OF_DISK = 1 << 16  # bytes
 
 
@@ -91,7 +93,13 @@ def submit_job(
         if with_probe and coordinator.needs_probe:
             reporter.note("rendering a few samples here, to size the tasks")
             coordinator.learn_from_probe(probe(folder))
-        return coordinator.hand_in_all()
+        handed_in = coordinator.hand_in_all()
+        if left := coordinator.not_handed_in:
+            reporter.note(
+                f"Slurm takes no more now; hand in the other {len(left)} samples later, with "
+                f"render-farm resume {folder.root} --detach"
+            )
+        return handed_in
 
 
 def merge_job(folder: Folder, job: Job) -> str:
@@ -136,8 +144,8 @@ def _begin(
     folder.begin(job)
     write_text(folder.cluster_file, yaml.safe_dump(cluster.model_dump(mode="json")))
     pools = open_pools()
-    if strays := cancel_strays(folder):
-        reporter.note(f"{strays} tasks that no record knows of were cancelled")
+    if strays := cancel_strays(folder, cluster.pools):
+        reporter.note(f"{strays} tasks in Slurm's queue that are of no pool of this cluster were cancelled")
     coordinator = Coordinator(folder, job, cluster, pools, reporter)
     if not coordinator.adopted:
         folder.sweep()
@@ -188,6 +196,8 @@ class Coordinator:
         self._speeds = Speeds(cluster, {pool.name: pool.slots for pool in pools})
         self._speeds.learn(read_journals(folder.journal))
         self._held_back = False
+        self._accepted = {pool for pool, live in self._live.items() if live}  # pools that Slurm took a task for
+        self._refusals = 0  # in a row
 
     @property
     def adopted(self) -> int:
@@ -198,6 +208,11 @@ class Coordinator:
     def needs_probe(self) -> bool:
         """Whether nobody knows what a sample takes."""
         return bool(self._left) and not any(c.seconds_per_sample for c in self._speeds.capacities())
+
+    @property
+    def not_handed_in(self) -> set[int]:
+        """Missing samples that no live attempt has."""
+        return self._left.difference(*(own for live in self._live.values() for own in live.values()))
 
     def learn_from_probe(self, found: Attempt) -> None:
         """Take a probe's samples as done, and its time as that of a task of relative speed 1."""
@@ -222,7 +237,7 @@ class Coordinator:
             if self._folder.cancel_mark.exists():
                 self.stop()
                 raise Cancelled(f"{self._folder.root}: cancelled; what is on disk is kept")
-            if self._look():
+            if self._look() or (self._refusals and not any(self._live.values())):
                 self._hand_in()
             self._balance()
             self._reporter.show(self._made())
@@ -235,7 +250,10 @@ class Coordinator:
     def stop(self) -> None:
         """End all tasks."""
         for pool in self._pools.values():
-            pool.stop()
+            try:
+                pool.stop()
+            except SlurmError as error:
+                self._reporter.note(f"{error}; tasks of pool {pool.name} go on, end them with render-farm cancel")
 
     def leave(self) -> None:
         """Go; processes of this machine end, what is in Slurm's queue goes on."""
@@ -253,27 +271,43 @@ class Coordinator:
 
     def _hand_in(self, all_at_once: bool = False) -> dict[str, int]:
         """Plan and submit the missing samples that no live attempt has; returns tasks by pool."""
-        held = set[int]().union(*(own for live in self._live.values() for own in live.values()))
-        todo = sorted(self._left - held)
+        todo = sorted(self.not_handed_in)
         capacities = busy(self._loads())
         untimed = not any(capacity.seconds_per_sample for capacity in capacities)
         at_first = sum(capacity.slots for capacity in capacities) * UNTIMED_TASK[1]
         # While nobody knows what a sample takes, a first task a slot finds out; planned by time is planned better.
         self._held_back = untimed and not all_at_once and len(todo) > at_first
         if self._held_back:
-            todo = todo[: max(0, at_first - len(held & self._left))]
+            todo = todo[: max(0, at_first - (len(self._left) - len(todo)))]
         if not todo:
             return {}
         plan = plan_tasks(todo, capacities)
+        handed_in = dict.fromkeys(plan, 0)
         for name, tasks in plan.items():
             if tasks:
-                submitted = self._pools[name].submit(tasks)
-                self._take_over(name, submitted)
-        return {name: len(tasks) for name, tasks in plan.items()}
+                handed_in[name] = self._submit(name, tasks)
+        return handed_in
 
-    def _take_over(self, pool: str, submitted: Mapping[str, Task]) -> None:
+    def _submit(self, pool: str, tasks: Sequence[Task]) -> int:
+        """Hand in as many of the tasks as Slurm takes now; the others are planned again later."""
+        try:
+            submitted = self._pools[pool].submit(tasks)
+        except SlurmError as error:
+            self._refusals += 1
+            # At first it is the settings that are wrong; later the site has a limit, or the controller a break.
+            if pool not in self._accepted or (self._refusals > REFUSALS and not any(self._live.values())):
+                raise
+            if self._refusals == 1:
+                self._reporter.note(f"{error}; trying again")
+            return 0
+        if len(submitted) == len(tasks):
+            self._refusals = 0
+        else:
+            self._refusals += 1
+        self._accepted.add(pool)
         self._live[pool] |= {attempt: set(task.indices) for attempt, task in submitted.items()}
         self._queued |= set(submitted)
+        return len(submitted)
 
     def _look(self) -> bool:
         """Take note of what ended and what is on disk now; True if there may be something to hand in."""
@@ -372,7 +406,8 @@ class Coordinator:
         loads = []
         for capacity in self._speeds.capacities():
             live = self._live[capacity.pool]
-            queued = [Task.of(own) for attempt, own in live.items() if attempt in self._queued and own]
+            waiting = (own & self._left for attempt, own in live.items() if attempt in self._queued)
+            queued = [Task.of(left) for left in waiting if left]  # a task that was requeued has done some
             running = [Task.of(left) for left in self._running(capacity.pool).values() if left]
             loads.append(Load(capacity, tuple(queued), tuple(running)))
         return loads
@@ -392,8 +427,9 @@ class Coordinator:
         moves = rebalance(self._loads())
         for name in moves.withdraw:
             queued = [attempt for attempt in self._live[name] if attempt in self._queued]
-            self._withdrawn |= set(queued)
-            self._pools[name].withdraw(queued)
+            with suppress(SlurmError):  # they are in the queue at the next look, too
+                self._pools[name].withdraw(queued)
+                self._withdrawn |= set(queued)
         for move in moves.handovers:
             attempt = [name for name, left in self._running(move.from_pool).items() if left][move.position]
             given = set(move.task.indices)
@@ -401,7 +437,7 @@ class Coordinator:
             with self._folder.handed_over.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
             self._live[move.from_pool][attempt] -= given
-            self._take_over(move.to_pool, self._pools[move.to_pool].submit([move.task]))
+            self._submit(move.to_pool, [move.task])
 
     def _made(self) -> int:
         """Samples on disk and in the memory of live tasks."""

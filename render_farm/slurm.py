@@ -41,6 +41,11 @@ class QueuedTask:
         return self.state not in ENDED
 
     @property
+    def stuck(self) -> bool:
+        """Whether it could not be started (a node's prolog failed) and Slurm holds it until somebody looks after it."""
+        return self.waits and self.reason.endswith("requeued held")
+
+    @property
     def waits(self) -> bool:
         """Whether it has not begun, or not begun again."""
         return self.state in ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SUSPENDED")

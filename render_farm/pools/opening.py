@@ -1,7 +1,7 @@
 """From a cluster's settings to its pools."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from render_farm import slurm
 from render_farm.child import RENDERER
@@ -47,12 +47,13 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def cancel_strays(folder: Folder) -> int:
-    """Cancel what is in Slurm's queue under this folder's name but in no record of it; returns how many.
+def cancel_strays(folder: Folder, pools: Collection[str]) -> int:
+    """Cancel what is in Slurm's queue under this folder's name but of none of these pools; returns how many.
 
-    A run that was killed between handing in an array and writing that down leaves such tasks.
+    A run that was killed between handing in an array and writing that down leaves such tasks,
+    and so does one that worked with another cluster.
     """
-    known = {attempt.partition("_")[0] for attempt in read_submissions(folder)}
+    known = {attempt.partition("_")[0] for pool in pools for attempt in read_submissions(folder, pool)}
     tasks = slurm.queue(folder.queue_name) or {}
     strays = [attempt for attempt, task in tasks.items() if task.alive and attempt.partition("_")[0] not in known]
     slurm.cancel(strays)

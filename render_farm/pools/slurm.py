@@ -56,6 +56,7 @@ class SlurmPool:
     _avoided: set[str] = field(default_factory=set)
     _tasks: dict[str, QueuedTask] = field(default_factory=dict)
     _jobs: set[str] = field(default_factory=set)
+    _stuck: dict[str, str] = field(default_factory=dict)  # tasks that could not be started, and why
 
     def __post_init__(self) -> None:
         self._jobs = {attempt.partition("_")[0] for attempt in read_submissions(self.folder, self.name)}
@@ -96,7 +97,7 @@ class SlurmPool:
         """As `Pool.adopt`."""
         submitted, alive = read_submissions(self.folder, self.name), self.look()
         if alive is None and submitted:
-            raise SlurmError("squeue: Slurm's queue cannot be asked, so what runs of this folder is not known; try again")
+            raise SlurmError("squeue: Slurm's queue cannot be asked what is alive of this folder; try again later")
         return {attempt: submitted[attempt] for attempt in alive or {} if attempt in submitted}
 
     def look(self) -> dict[str, Alive] | None:
@@ -105,6 +106,9 @@ class SlurmPool:
         if tasks is None:
             return None
         self._tasks = {attempt: task for attempt, task in tasks.items() if attempt.partition("_")[0] in self._jobs}
+        if stuck := {attempt: task.reason for attempt, task in self._tasks.items() if task.stuck}:
+            self._stuck |= stuck
+            slurm.cancel(stuck)
         return {attempt: "queued" if task.waits else "running" for attempt, task in self._tasks.items() if task.alive}
 
     def withdraw(self, attempts: Collection[str]) -> None:
@@ -117,6 +121,7 @@ class SlurmPool:
         known = [attempt for attempt in attempts if attempt in self._tasks and not self._tasks[attempt].alive]
         told = {attempt: self._tasks[attempt].ending for attempt in known}
         told |= slurm.endings(set(attempts) - set(known))
+        told |= {attempt: self._stuck[attempt] for attempt in attempts if attempt in self._stuck}
         return {attempt: Ending(state, blame(state)) for attempt, state in told.items()}
 
     def avoid(self, nodes: Collection[str]) -> None:
