@@ -40,6 +40,7 @@ from semforge.files import existing_file, whole_file
 
 SCHEMA = 1
 DATASET = "dataset.h5"
+KEPT_READS = 200  # so many files may be open at a time, most
 ARRAYS = ("image", "phase", "instance")
 STRINGS = ("truth", "imaging", "digest", "device")
 ADDED = ("device",)  # not in the first files of this schema
@@ -146,6 +147,8 @@ class SampleFile:
         path = Path(path)
         self.path = existing_file(path / DATASET if path.is_dir() else path, f"a shard or {DATASET}")
         self._file: h5py.File | None = None
+        self._kept: dict[str, h5py.Dataset] = {}
+        self._reads = 0
         file = self._open()
         missing = [n for n in (*ARRAYS, *STRINGS, "index", "pixel_size_um") if n not in file and n not in ADDED]
         if missing or file.attrs.get("schema") != SCHEMA:
@@ -166,7 +169,7 @@ class SampleFile:
         return len(self.index)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None}
+        return {**self.__dict__, "_file": None, "_kept": {}}
 
     def __enter__(self) -> "SampleFile":
         return self
@@ -176,6 +179,7 @@ class SampleFile:
 
     def close(self) -> None:
         """Close the file; a later read opens it again."""
+        self._kept.clear()
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -234,6 +238,20 @@ class SampleFile:
                 raise InputError(f"{self.path}: is not a whole HDF5 file (truncated?); render it again") from error
         return self._file
 
+    def _dataset(self, name: str) -> h5py.Dataset:
+        """A dataset, kept open for KEPT_READS reads.
+
+        Opening one that links thousands of shards takes longer than a sample; but while it is
+        open, so is every shard that was read through it.
+        """
+        self._reads += 1
+        if self._reads % KEPT_READS == 0:
+            self._kept.clear()
+        file = self._open()
+        if name not in self._kept:
+            self._kept[name] = file[name]
+        return self._kept[name]
+
     def _require_sources(self, file: h5py.File) -> None:
         """HDF5 reads zeros where a linked file is missing, silently; refuse to open instead."""
         if not file["image"].is_virtual:
@@ -247,7 +265,7 @@ class SampleFile:
 
     def _read(self, name: str, where: Any) -> Any:
         try:
-            return self._open()[name][where]
+            return self._dataset(name)[where]
         except (OSError, KeyError) as error:
             raise InputError(f"{self.path}: {name} of sample {where} cannot be read; render it again") from error
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from blender_gen.sample import Header, Sample, SampleFile, verify_samples, write_samples
+from blender_gen.sample import KEPT_READS, Header, Sample, SampleFile, verify_samples, write_samples
 from render_farm.folder import Folder, Job
 from render_farm.merge import merge
 from render_farm.plan import Shard
@@ -48,6 +48,13 @@ def test_more_shards_than_files_may_be_open_are_merged(tmp_path: Path) -> None:
         assert file.index.tolist() == list(range(120))
         assert [file.truth(k)["index"] for k in range(120)] == list(range(120))
         assert [int(file.image(k)[0, 0]) for k in range(120)] == list(range(120))
+
+
+def test_reading_all_samples_of_many_shards_keeps_few_files_open(tmp_path: Path) -> None:
+    folder, job = shards_of_three(tmp_path, KEPT_READS + 50)
+    merge(folder, job, folder.shards_on_disk())
+    with files_may_be_open(KEPT_READS + 10), SampleFile(folder.dataset) as file:
+        assert [int(file.image(k)[0, 0]) for k in range(0, job.count, 3)] == [k % 256 for k in range(0, job.count, 3)]
 
 
 def test_where_shards_overlap_each_sample_is_linked_once(tmp_path: Path) -> None:
