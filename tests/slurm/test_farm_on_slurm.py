@@ -5,8 +5,9 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pytest
@@ -19,6 +20,7 @@ from farm_on_slurm import (
     command_line,
     handed_in,
     in_queue,
+    made,
     one_pool,
     rendered_twice,
     renderers,
@@ -34,14 +36,17 @@ from slurm_cluster import CPU_NODES, GPU_NODES, SlurmCluster
 from blender_gen.recipe import load_recipe, recipe_hash, recipe_text
 from blender_gen.sample import verify_samples
 from render_farm import farm as farm_module
+from render_farm import submission
 from render_farm.child import RENDERER
 from render_farm.clusters import load_cluster
 from render_farm.failures import read_failures
-from render_farm.farm import merge_job
+from render_farm.farm import Cancelled, merge_job
 from render_farm.folder import Folder, Job
 from render_farm.journal import Attempt, read_journals
 from render_farm.pools.opening import cancel_all
+from render_farm.slurm import SlurmError
 from render_farm.status import read_status, verify
+from render_farm.submission import submit_array
 from semforge.errors import InputError, SemforgeError
 
 pytestmark = pytest.mark.usefixtures("slurm")
@@ -57,6 +62,23 @@ def farm() -> Iterator[Farm]:
     farm = Farm()
     yield farm
     farm.end()
+
+
+@pytest.fixture
+def failing_prolog(slurm: SlurmCluster) -> Iterator[Callable[[str], None]]:
+    """Lets the prolog fail on a node, as a site's check of a GPU or a mount does."""
+    settings, prolog = slurm.folder / "etc" / "slurm.conf", slurm.folder / "etc" / "prolog"
+    before = settings.read_text()
+
+    def fail_on(node: str) -> None:
+        prolog.write_text(f'#!/bin/sh\n[ "$SLURMD_NODENAME" != {node} ]\n')
+        prolog.chmod(0o755)
+        settings.write_text(f"{before}Prolog={prolog}\n")
+        slurm.run("scontrol", "reconfigure")
+
+    yield fail_on
+    settings.write_text(before)
+    slurm.run("scontrol", "reconfigure")
 
 
 def tasks_at_work(slurm: SlurmCluster, folder: Folder, count: int) -> list[Attempt]:
@@ -146,6 +168,23 @@ def test_arrays_are_split_cancelled_and_merged(folder: Folder, slurm: SlurmClust
     require_sound(folder, job)
 
 
+def test_cancel_stops_a_run_and_empties_the_queue(farm: Farm, folder: Folder, slurm: SlurmCluster) -> None:
+    job, cluster = make_job(count=32, shard_size=16), slurm_cluster(checkpoint_s=60)
+    run = farm.start(folder, job, cluster, pause_s=0.5)
+    tasks_at_work(slurm, folder, 4)
+    began = time.monotonic()
+    assert "4 tasks cancelled in Slurm's queue" in cancel_all(folder)
+    with pytest.raises(Cancelled):
+        run.wait()
+    slurm.wait_for(lambda: not in_queue(folder), 20, "the queue to be empty")
+    print(time.monotonic() - began)
+    assert {attempt.why for attempt in read_journals(folder.journal)} == {"stopped"}
+    kept = len(made(folder))
+    assert farm.start(folder, job, cluster).wait().found == kept >= 4
+    require_sound(folder, job)
+    assert rendered_twice(folder) == 0
+
+
 def test_a_node_where_renderers_never_start_gets_no_more_tasks(farm: Farm, folder: Folder) -> None:
     job = make_job(count=36, shard_size=20)
     cluster = slurm_cluster(pools=one_pool(parallel=3, samples_per_task=4), node_failures=2)
@@ -209,7 +248,20 @@ def test_a_drained_node_ends_its_task_and_gets_no_other(farm: Farm, folder: Fold
     require_sound(folder, job)
     on_c1 = [attempt for attempt in read_journals(folder.journal) if attempt.node == "c1"]
     assert [(attempt.id, attempt.why) for attempt in on_c1] == [(first.id, "done")]
-    assert set(handed_in(folder).values()) == {1} and rendered_twice(folder) == 0
+    assert rendered_twice(folder) == 0
+
+
+def test_a_task_that_a_node_cannot_launch_does_not_wait_for_ever(
+    farm: Farm, folder: Folder, slurm: SlurmCluster, failing_prolog: Callable[[str], None]
+) -> None:
+    failing_prolog("c1")
+    job = make_job(count=16)
+    run = farm.start(folder, job, slurm_cluster(pools=one_pool(samples_per_task=4)))
+    run.wait()
+    require_sound(folder, job)
+    assert "requeued held" in run.said  # Slurm would keep it until an administrator comes
+    assert {attempt.node for attempt in read_journals(folder.journal)} == {"c2", "c3"}
+    assert not read_failures(folder)
 
 
 @pytest.mark.parametrize("grace_s", [0, 20])
@@ -273,6 +325,26 @@ def test_damaged_and_deleted_shards_are_rendered_again(farm: Farm, folder: Folde
     require_sound(folder, job)
 
 
+def test_what_slurm_does_not_take_now_is_handed_in_later(
+    farm: Farm, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def submit_two(*arguments: Any, **more: Any) -> str:
+        """As a site with a limit of jobs a user does; it counts more than this cluster can be told to."""
+        asked.append(arguments)
+        if len(asked) in (2, 3):
+            raise SlurmError("sbatch: error: QOSMaxSubmitJobPerUserLimit")
+        return submit_array(*arguments, **more)
+
+    monkeypatch.setattr(submission, "submit_array", submit_two)
+    job = make_job(count=24)
+    run = farm.start(folder, job, slurm_cluster(pools=one_pool(samples_per_task=2)))
+    run.wait()
+    require_sound(folder, job)
+    assert len(asked) >= 4 and set(handed_in(folder).values()) == {1}
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MB."""
@@ -326,22 +398,5 @@ def test_blender_renders_the_same_on_slurm_and_here(farm: Farm, tmp_path: Path) 
     assert verify(there, deep=True).digest == outcome.digest
     attempts = read_journals(there.journal)
     nodes = {attempt.node for attempt in attempts if attempt.samples}
-    print(
-        [
-            (
-                a.id,
-                a.node,
-                a.task,
-                a.began - attempts[0].began,
-                a.startup_s,
-                a.ended - a.began,
-                len(a.samples),
-                a.sample_s,
-            )
-            for a in attempts
-        ]
-    )
     assert len(nodes) == 4 and {attempt.pool for attempt in attempts} == {"cpu", "gpu"}
-    t = time.time()
     assert farm.start(here, job, load_cluster("local"), command=RENDERER).wait().digest == outcome.digest
-    print(time.time() - t)
