@@ -53,6 +53,7 @@ class RunKeeper(Callback):
         self._started = 0.0
         self._saved = 0.0  # when
         self._interrupted = False
+        self._first = is_first()
         self._ours: list[int] = []  # signals that end here
 
     @contextmanager
@@ -136,7 +137,7 @@ class RunKeeper(Callback):
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self._interrupted:
             raise KeyboardInterrupt
-        if not self._interrupted and is_first():
+        if not self._interrupted and self._first:
             again = "; Ctrl-C again to stop at once" if number == signal.SIGINT else ""
             line = f"{signal.Signals(number).name}: saving after this step, then stopping{again}\n"
             os.write(2, line.encode())  # whatever this comes in the middle of, a print of its own too
