@@ -46,6 +46,8 @@ def slurm_parameters(pool: SlurmPool, name: str) -> dict[str, Any]:
         "job_name": name, "partition": pool.partition, "account": pool.account, "qos": pool.qos,
         "constraint": pool.constraint, "gres": pool.gres, "cpus_per_task": pool.cpus,
         "mem": f"{round(pool.memory_gb * 1024)}M", "time": pool.time_min, "signal_delay_s": pool.grace_s,
+        # Since 22.05 srun does not take this over from sbatch, and binds the task to a single core.
+        "srun_args": [f"--cpus-per-task={pool.cpus}"],
         "setup": list(pool.setup), "array_parallelism": pool.parallel, "nodes": 1, "ntasks_per_node": 1,
         # Without `requeue` a site whose default is JobRequeue=0 would drop a preempted task.
         "additional_parameters": {"requeue": True, **pool.additional},

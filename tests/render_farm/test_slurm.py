@@ -76,7 +76,7 @@ def test_sbatch_is_asked_for_what_the_pool_says() -> None:
     expected = {
         "job_name": "semforge-x", "partition": "gpu", "account": "coatings", "qos": "low", "constraint": "a100",
         "gres": "gpu:2", "cpus_per_task": 6, "mem": "1536M", "time": 30, "array_parallelism": 7, "signal_delay_s": 45,
-        "setup": ["module load python"],
+        "setup": ["module load python"], "srun_args": ["--cpus-per-task=6"],
     }  # fmt: skip
     assert expected.items() <= asked.items()
     assert asked["additional_parameters"] == {"requeue": True, "reservation": "week"}
