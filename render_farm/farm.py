@@ -16,12 +16,13 @@ from dataclasses import dataclass
 
 import yaml
 
+from render_farm.activity import handed_over
 from render_farm.balance import Load, busy, rebalance
 from render_farm.check import ShardState, check_shard, done_indices, survey
 from render_farm.clusters import Cluster
 from render_farm.failures import failure, quarantined, read_failures, record_failure
 from render_farm.folder import Folder, Job
-from render_farm.journal import Attempt, read_journal, read_journals
+from render_farm.journal import Attempt, read_journal, read_journals, read_lines
 from render_farm.merge import merge
 from render_farm.plan import UNTIMED_TASK, Task, plan_tasks
 from render_farm.pools import Ending, Pool
@@ -187,7 +188,10 @@ class Coordinator:
         self._folder, self._job, self._cluster, self._reporter = folder, job, cluster, reporter
         self._pools = {pool.name: pool for pool in pools}
         # Of every live attempt the samples that are still its own, by pool.
-        self._live = {pool.name: {a: set(task.indices) for a, task in pool.adopt().items()} for pool in pools}
+        gone = handed_over(read_lines(folder.handed_over))
+        self._live = {
+            pool.name: {a: set(task.indices) - gone.get(a, set()) for a, task in pool.adopt().items()} for pool in pools
+        }
         self._queued: set[str] = set()
         self._seen: set[str] = set()  # shards that were looked at
         self._withdrawn: set[str] = set()

@@ -78,6 +78,14 @@ def cancel_all(folder: Folder) -> list[str]:
     return said
 
 
+def sample_timeout_s(settings: PoolSettings) -> float:
+    """Silence after which a renderer is killed: soon enough that a task's time limit does not hide it for ever."""
+    asked = settings.sample_timeout_min * 60
+    if isinstance(settings, SlurmSettings):
+        return min(asked, max(1.0, (settings.time_min * 60 - settings.grace_s) / 2))
+    return asked
+
+
 def _open(
     name: str, settings: PoolSettings, cluster: Cluster, folder: Folder, workers: int | None,
     command: tuple[str, ...], queue: SlurmQueue,
@@ -100,7 +108,7 @@ def _orders(
             folder=str(folder.root.resolve()), attempt=attempt, pool=name, engine=settings.engine, task=str(task),
             device=settings.device, threads=0 if settings.engine == "slurm" else max(1, available_cores() // wide),
             processes=settings.processes_per_task, checkpoint_s=cluster.checkpoint_s,
-            sample_timeout_s=settings.sample_timeout_min * 60, command=command,
+            sample_timeout_s=sample_timeout_s(settings), command=command,
         )  # fmt: skip
 
     return order

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from render_farm.clusters import SlurmPool
+from render_farm.clusters import LocalPool, SlurmPool
+from render_farm.pools.opening import sample_timeout_s
 from render_farm.pools.slurm import blame
 from render_farm.slurm import ENDED, QueuedTask, index_ranges, parse_array_limit, parse_endings, parse_queue
 from render_farm.submission import slurm_parameters
@@ -16,6 +17,8 @@ QUEUE = """\
 13|N/A|NODE_FAIL|n[3-4]|None
 14|0|PENDING||Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions
 15|7|COMPLETING|n2|None
+16|1|PENDING||launch failed requeued held
+16|2|PENDING||JobHeldUser
 """
 
 
@@ -23,8 +26,9 @@ def test_queue_is_read_by_attempt() -> None:
     tasks = parse_queue(QUEUE)
     assert tasks["12_3"] == QueuedTask("RUNNING", "n1", "None")
     assert tasks["13_0"].node == "n[3-4]"
-    assert [attempt for attempt, task in tasks.items() if task.alive] == ["12_3", "12_4", "14_0", "15_7"]
-    assert [attempt for attempt, task in tasks.items() if task.waits] == ["12_4", "14_0"]
+    assert [attempt for attempt, task in tasks.items() if task.alive] == ["12_3", "12_4", "14_0", "15_7", "16_1", "16_2"]
+    assert [attempt for attempt, task in tasks.items() if task.waits] == ["12_4", "14_0", "16_1", "16_2"]
+    assert [attempt for attempt, task in tasks.items() if task.stuck] == ["16_1"]  # a user's own hold is heeded
     assert parse_queue("") == {}
 
 
@@ -81,3 +85,10 @@ def test_sbatch_is_asked_for_what_the_pool_says() -> None:
     assert expected.items() <= asked.items()
     assert asked["additional_parameters"] == {"requeue": True, "reservation": "week"}
     assert "account" not in slurm_parameters(SlurmPool(engine="slurm"), "semforge-x")
+
+
+def test_a_silent_renderer_is_killed_before_the_time_limit_ends_its_task() -> None:
+    pool = SlurmPool(engine="slurm", time_min=20, grace_s=90, sample_timeout_min=30)
+    assert sample_timeout_s(pool) == (20 * 60 - 90) / 2
+    assert sample_timeout_s(SlurmPool(engine="slurm", time_min=120, sample_timeout_min=30)) == 30 * 60
+    assert sample_timeout_s(LocalPool(sample_timeout_min=30)) == 30 * 60

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -172,12 +171,10 @@ def test_cancel_stops_a_run_and_empties_the_queue(farm: Farm, folder: Folder, sl
     job, cluster = make_job(count=32, shard_size=16), slurm_cluster(checkpoint_s=60)
     run = farm.start(folder, job, cluster, pause_s=0.5)
     tasks_at_work(slurm, folder, 4)
-    began = time.monotonic()
     assert "4 tasks cancelled in Slurm's queue" in cancel_all(folder)
     with pytest.raises(Cancelled):
         run.wait()
     slurm.wait_for(lambda: not in_queue(folder), 20, "the queue to be empty")
-    print(time.monotonic() - began)
     assert {attempt.why for attempt in read_journals(folder.journal)} == {"stopped"}
     kept = len(made(folder))
     assert farm.start(folder, job, cluster).wait().found == kept >= 4
