@@ -26,7 +26,14 @@ def test_queue_is_read_by_attempt() -> None:
     tasks = parse_queue(QUEUE)
     assert tasks["12_3"] == QueuedTask("RUNNING", "n1", "None")
     assert tasks["13_0"].node == "n[3-4]"
-    assert [attempt for attempt, task in tasks.items() if task.alive] == ["12_3", "12_4", "14_0", "15_7", "16_1", "16_2"]
+    assert [attempt for attempt, task in tasks.items() if task.alive] == [
+        "12_3",
+        "12_4",
+        "14_0",
+        "15_7",
+        "16_1",
+        "16_2",
+    ]
     assert [attempt for attempt, task in tasks.items() if task.waits] == ["12_4", "14_0", "16_1", "16_2"]
     assert [attempt for attempt, task in tasks.items() if task.stuck] == ["16_1"]  # a user's own hold is heeded
     assert parse_queue("") == {}
