@@ -13,10 +13,10 @@ from fake_data import config, write_shard
 from torch import nn
 
 from sem_train import distributed
-from sem_train.config import UNLABELLED, TrainingSettings
+from sem_train.config import UNLABELLED, LossSettings, TrainingSettings
 from sem_train.data import MixedBatches
 from sem_train.distributed import processes_here, refuse_bad_shape
-from sem_train.losses import DiceCrossEntropy
+from sem_train.losses import LossSum
 from sem_train.run_folder import RunFolder, read_history
 from sem_train.training import fit
 from semforge.errors import InputError
@@ -77,7 +77,8 @@ def _one_step(network, rank=0, count=1):
     images = 5 + torch.randn(4, 1, 12, 12, generator=generator)
     labels = torch.randint(0, 3, (4, 10, 10), generator=generator, dtype=torch.uint8)
     labels[0, :5] = UNLABELLED  # unequal numbers of labelled pixels
-    loss = DiceCrossEntropy(1.0, 1.0, torch.tensor([1.0, 2.0, 5.0]))
+    settings = LossSettings(focal=1, tversky=1, lovasz=1, boundary=0.1)
+    loss = LossSum(settings, torch.tensor([1.0, 2.0, 5.0]))
     value = loss(network(images[rank::count]), labels[rank::count], distributed.total)
     value.backward()
     return float(value.detach())

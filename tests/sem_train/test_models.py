@@ -8,8 +8,8 @@ from fake_data import CLASS_OF_PHASE, coating
 from pydantic import ValidationError
 from torch import nn
 
-from sem_train.config import MODEL_OPTIONS, ModelSettings, TrainConfig
-from sem_train.losses import DiceCrossEntropy
+from sem_train.config import MODEL_OPTIONS, LossSettings, ModelSettings, TrainConfig
+from sem_train.losses import LossSum
 from sem_train.metrics import confusion, dice
 from sem_train.models import MODELS, build_model
 from sem_train.models.fno import SpectralConv
@@ -43,7 +43,7 @@ def test_model_overfits_two_images(name):
     pictures = [coating(index) for index in (1, 2)]
     images = torch.stack([torch.from_numpy(grey / 128 - 1)[None].float() for grey, _ in pictures])
     labels = torch.stack([torch.from_numpy(CLASS_OF_PHASE[phase]) for _, phase in pictures])
-    model, loss = small(name).train(), DiceCrossEntropy(1, 1)
+    model, loss = small(name).train(), LossSum(LossSettings())
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3 if name == "segformer" else 5e-3)
     best = 0.0
     for _ in range(80):
