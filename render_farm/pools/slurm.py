@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,8 @@ class SlurmPool:
         self._tasks = {attempt: task for attempt, task in tasks.items() if attempt.partition("_")[0] in self._jobs}
         if stuck := {attempt: task.reason for attempt, task in self._tasks.items() if task.stuck}:
             self._stuck |= stuck
-            slurm.cancel(stuck)
+            with suppress(SlurmError):  # if not now, then at the next look
+                slurm.cancel(stuck)
         return {attempt: "queued" if task.waits else "running" for attempt, task in self._tasks.items() if task.alive}
 
     def withdraw(self, attempts: Collection[str]) -> None:
