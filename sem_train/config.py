@@ -3,7 +3,15 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from sem_train.classes import ClassMap
 from semforge.settings import Settings
@@ -167,8 +175,10 @@ class TrainingSettings(Settings):
 
     steps: PositiveInt = 1000
     batch_size: PositiveInt = 8  # crops a step, over all processes, which share it evenly
+    optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: PositiveFloat = 2e-3  # the highest of the schedule
-    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
+    schedule: Literal["one_cycle", "cosine", "poly", "constant"] = "one_cycle"
+    momentum: float | None = Field(None, ge=0, lt=1, validate_default=True)  # of sgd; left out: 0.9
     weight_decay: NonNegative = 1e-2
     gradient_clip: NonNegative = 1.0  # largest norm; 0 turns it off
     precision: Literal["auto", "bf16", "32"] = "auto"
@@ -181,6 +191,14 @@ class TrainingSettings(Settings):
     devices: PositiveInt | None = None  # processes a node, one a GPU; left out: as srun started them, or else 1
     num_nodes: PositiveInt | None = None  # left out: as srun started them, or else 1
     strategy: Literal["auto", "ddp"] = "auto"  # auto: DDP where there are several processes
+
+    @field_validator("momentum")
+    @classmethod
+    def _is_of_sgd(cls, momentum: float | None, others: ValidationInfo) -> float | None:
+        sgd = others.data.get("optimizer") == "sgd"
+        if momentum is not None and not sgd:
+            raise ValueError("adamw has no 'momentum', expected it with optimizer sgd")
+        return 0.9 if momentum is None and sgd else momentum
 
 
 class Plan(Settings):
@@ -199,6 +217,12 @@ class Plan(Settings):
         weights = self.loss.class_weights
         if isinstance(weights, tuple) and (len(weights) != n or sum(weights) == 0):
             raise ValueError(f"'loss.class_weights' has {len(weights)} values, expected {n}, one a class, not all 0")
+        return self
+
+    @model_validator(mode="after")
+    def _batch_can_be_normalised(self) -> "Plan":
+        if self.model.name == "deeplabv3plus" and self.training.batch_size == 1:
+            raise ValueError("'training.batch_size' is 1, expected at least 2: deeplabv3plus pools crops to one pixel")
         return self
 
 

@@ -37,6 +37,7 @@ from sem_train.transforms import Augmentation
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # images (N, 1, H, W) float32; labels (N, H, W) uint8
 ONE_CYCLE_RISE = 0.15  # share of the steps in which the learning rate rises
+POLY_POWER = 0.9  # of what is left of the steps, as DeepLab has it
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # what processes agree on is in main memory
 
 
@@ -90,9 +91,7 @@ class Segmenter(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         settings = self.plan.training
-        optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        optimizer = _optimizer(self.network, settings)
         schedule = {"scheduler": _schedule(optimizer, settings), "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
@@ -219,14 +218,24 @@ def _trainer(config: TrainConfig, keeper: RunKeeper, here: Processes | None, dev
     )  # fmt: skip
 
 
+def _optimizer(network: torch.nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+    parameters, rate, decay = network.parameters(), settings.learning_rate, settings.weight_decay
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(parameters, lr=rate, momentum=settings.momentum, weight_decay=decay)
+    return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
+
+
 def _schedule(optimizer: torch.optim.Optimizer, settings: TrainingSettings) -> torch.optim.lr_scheduler.LRScheduler:
     schedulers = torch.optim.lr_scheduler
     if settings.schedule == "one_cycle":
         return schedulers.OneCycleLR(
-            optimizer, settings.learning_rate, total_steps=settings.steps + 1, pct_start=ONE_CYCLE_RISE
-        )
+            optimizer, settings.learning_rate, total_steps=settings.steps + 1, pct_start=ONE_CYCLE_RISE,
+            cycle_momentum=settings.optimizer == "adamw",  # that of sgd is as told
+        )  # fmt: skip
     if settings.schedule == "cosine":
         return schedulers.CosineAnnealingLR(optimizer, T_max=settings.steps)
+    if settings.schedule == "poly":
+        return schedulers.PolynomialLR(optimizer, total_iters=settings.steps, power=POLY_POWER)
     return schedulers.ConstantLR(optimizer, factor=1.0)
 
 

@@ -4,15 +4,17 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
-from fake_data import CLASS_OF_PHASE, coating
+from fake_data import CLASS_OF_PHASE, coating, config, write_shard
 from pydantic import ValidationError
 from torch import nn
 
-from sem_train.config import MODEL_OPTIONS, LossSettings, ModelSettings, TrainConfig
+from sem_train.config import MODEL_OPTIONS, LossSettings, ModelSettings, TrainConfig, TrainingSettings
+from sem_train.inference import load_run
 from sem_train.losses import LossSum
 from sem_train.metrics import confusion, dice
 from sem_train.models import MODELS, build_model
 from sem_train.models.fno import SpectralConv
+from sem_train.training import _optimizer, _schedule, fit
 from semforge.errors import InputError
 from semforge.settings import parse_settings
 
@@ -77,6 +79,46 @@ def test_padding_repeats_the_border_and_is_cut_off(name):
     with torch.inference_mode():
         whole, part = model(image[..., :height, :width]), model(image[..., :49, :59])
     torch.testing.assert_close(part, whole[..., :49, :59])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_run_of_every_model_is_trained_stored_and_read_again(name, tmp_path):
+    data = {"synthetic": [{"path": write_shard(tmp_path / "s.h5"), "held_out": 1}]}
+    settings = config(tmp_path / "run", data, steps=2, optimizer="sgd", schedule="poly")
+    fit(settings.model_copy(update={"model": ModelSettings(name=name, **SMALL[name])}))
+    prediction = load_run(tmp_path / "run").predict(coating(9, size=50)[0][:, :41])
+    assert prediction.labels.shape == (50, 41)
+    np.testing.assert_allclose(prediction.probabilities.sum(axis=0), 1, atol=1e-5)
+
+
+def _rates(network, **settings):
+    """Learning rate and momentum of each step of a training."""
+    settings = TrainingSettings(**settings)
+    optimizer = _optimizer(network, settings)
+    schedule, found = _schedule(optimizer, settings), []
+    for _ in range(settings.steps):
+        found.append((optimizer.param_groups[0]["lr"], optimizer.param_groups[0].get("momentum")))
+        optimizer.step(), schedule.step()
+    return found
+
+
+def test_learning_rate_of_sgd_falls_by_a_power_and_momentum_is_as_told():
+    network = nn.Linear(1, 1)
+    found = _rates(network, optimizer="sgd", momentum=0.8, learning_rate=0.1, steps=4, schedule="poly")
+    assert found == [(pytest.approx(0.1 * (1 - k / 4) ** 0.9), 0.8) for k in range(4)]
+    one_cycle = _rates(network, optimizer="sgd", momentum=0.8, learning_rate=0.1, steps=6, schedule="one_cycle")
+    assert {momentum for _, momentum in one_cycle} == {0.8}
+
+
+def test_sgd_adds_momentum_and_weight_decay():
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(network.weight, 2.0)
+    optimizer = _optimizer(network, TrainingSettings(optimizer="sgd", learning_rate=0.1, weight_decay=0.5))
+    for gradient in (1.0, 0.0):
+        network.weight.grad = torch.full((1, 1), gradient)
+        optimizer.step()
+    # velocity 1 + 0.5 × 2 = 2, weight 1.8; velocity 0.9 × 2 + 0.5 × 1.8 = 2.7, weight 1.53
+    assert network.weight.item() == pytest.approx(1.53)
 
 
 @pytest.mark.parametrize(

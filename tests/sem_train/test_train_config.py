@@ -52,6 +52,8 @@ def test_settings_survive_being_stored():
      ("data.synthetic=[]", "neither 'synthetic' nor 'real' data"),
      ("loss.class_weights=[1]", "has 1 values, expected 2"),
      ("loss.class_weights=[0, 0]", "not all 0"),
+     ("training.momentum=0.5", "training.momentum: adamw has no 'momentum', expected it with optimizer sgd"),
+     ("training.optimizer=adam", "training.optimizer: input should be 'adamw' or 'sgd'"),
      ("model.name=vnet", "model.name: input should be 'unet'"),
      ("classes.1.role=inclusion", "needs 'host'")],
 )  # fmt: skip
@@ -59,6 +61,20 @@ def test_wrong_settings_are_refused_in_one_line(override, message):
     with pytest.raises(InputError, match=message) as error:
         load(MINIMAL, override)
     assert "\n" not in str(error.value)
+
+
+def test_model_that_pools_to_one_pixel_refuses_batches_of_one():
+    one = ("training.batch_size=1", "model.name=deeplabv3plus")
+    with pytest.raises(InputError, match=r"'training\.batch_size' is 1, expected at least 2: deeplabv3plus"):
+        load(MINIMAL, *one)
+    load(MINIMAL, one[0])
+
+
+def test_momentum_is_filled_in_for_sgd_and_survives_being_stored():
+    assert load().training.momentum is None
+    config = load(MINIMAL, "training.optimizer=sgd")
+    assert config.training.momentum == 0.9
+    assert TrainConfig.model_validate(config.model_dump(mode="json")) == config
 
 
 def test_models_are_those_that_settings_name():
