@@ -4,6 +4,7 @@ A new baseline is a module with a frozen dataclass of its settings that has the 
 in `BASELINES`.
 """
 
+from sem_train.baselines.contrast import WithContrast
 from sem_train.baselines.forest import RandomForest
 from sem_train.baselines.interface import Baseline, Segmenter
 from sem_train.baselines.otsu import MultiOtsu
@@ -14,6 +15,8 @@ BASELINES: dict[str, Baseline] = {
     "otsu": MultiOtsu(),
     "threshold_workflow": ThresholdWorkflow(),
     "random_forest": RandomForest(),
+    "random_forest_augmented": WithContrast(RandomForest()),
 }
 
-__all__ = ["BASELINES", "AtScale", "Baseline", "MultiOtsu", "RandomForest", "Segmenter", "ThresholdWorkflow"]
+__all__ = ["BASELINES", "AtScale", "Baseline", "MultiOtsu", "RandomForest", "Segmenter", "ThresholdWorkflow",
+           "WithContrast"]  # fmt: skip

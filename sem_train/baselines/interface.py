@@ -87,7 +87,7 @@ def training_set(images: Sequence[np.ndarray], labels: Sequence[np.ndarray], cla
 
 def mean_iou(counts: np.ndarray, present: Sequence[int]) -> float:
     """Mean IoU over the classes that training images show, from confusion counts (C, C)."""
-    return float(np.nanmean(iou(counts)[list(present)]))
+    return float(np.mean(iou(counts)[list(present)]))
 
 
 def score(segmenter: Segmenter, data: TrainingSet) -> float:

@@ -1,13 +1,13 @@
 """Filter and threshold at several scales, as one does it by hand in ImageJ, with the parameters found by search.
 
-From the MudrockNet paper (Bihani et al. 2022, 10.1016/j.cageo.2021.104952), which made its label maps with such a
-workflow, come the steps and their order: a median filter against noise, top-hat and bottom-hat against weak contrast,
-a threshold, and results of several scales merged.
+Bihani et al. 2022 (MudrockNet, 10.1016/j.cageo.2021.104952) made the label maps of their training images with an
+image-processing workflow. From it come the steps and their order: a median filter against noise, top-hat and bottom-hat
+against weak contrast, a threshold, results of several scales merged.
 
-The rest is ours. The paper has its parameters from people who looked at mudrock, for silt and for pores; here they
-are whatever overlaps best with the class in the training images, for any class. The threshold is a band of grey
-levels of the image's own percentile scale, so that mid-grey classes can be had too. Structuring elements are squares.
-The merge is a union, and a class lies on top of every class that covers more of the training images.
+All else is ours, and no attempt to repeat their label maps: their filter sizes and thresholds are not used. Here they
+are what overlaps best with the class in the training images, for any class, not only silt and pores. The threshold is
+a band of grey levels on the image's own percentile scale, so that mid-grey classes can be had. Structuring elements
+are squares. The merge is a union, and a class lies on top of every class that covers more of the training images.
 """
 
 from collections.abc import Sequence
@@ -71,13 +71,14 @@ class Filtered:
 class ThresholdWorkflow:
     """Median, top-hat and bottom-hat, threshold, merge of scales; see the module for what is whose.
 
-    A rule for every class but the most frequent one, which is what remains. Scales are added as long as they raise the
-    IoU of the class on the training images.
+    A rule for every class but the most frequent one, which is what remains. Scales are added as long as each raises the
+    IoU of the class on the training images by `least_gain`.
     """
 
     medians_px: tuple[int, ...] = (0, 1, 3, 6)
     hats_px: tuple[int, ...] = (0, 5, 15, 40)
     most_steps: int = 3
+    least_gain: float = 0.01
     smallest_px: tuple[int, ...] = (0, 16, 64, 256)
     search_images: int = 16  # that parameters are found on, drawn by the seed
     search_pixels: int = 150_000  # of each, for thresholds
@@ -113,12 +114,12 @@ class ThresholdWorkflow:
         wanted = truth == label
         found = np.zeros(len(truth), dtype=bool)
         steps: list[Step] = []
-        best = 0.0
+        best = float(np.finfo(float).tiny)  # a rule that finds nothing is no rule
         for _ in range(self.most_steps):
             merit, step = max(
                 (_best_band(scale, grey, wanted, found) for scale, grey in levels.items()), key=lambda tried: tried[0]
             )
-            if merit <= best:
+            if merit < best + (self.least_gain if steps else 0):
                 break
             best = merit
             steps.append(step)

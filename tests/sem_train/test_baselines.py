@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from sem_train.baselines import BASELINES, AtScale, MultiOtsu, RandomForest, ThresholdWorkflow
+from sem_train.baselines import BASELINES, AtScale, MultiOtsu, RandomForest, ThresholdWorkflow, WithContrast
 from sem_train.baselines.features import tile_features
 from sem_train.baselines.forest import balanced_pixels
 from sem_train.baselines.grey import grey_levels, hats
@@ -19,7 +19,7 @@ from semforge.errors import InputError
 TWO = ClassMap.model_validate({"classes": [{"name": "dark"}, {"name": "bright"}]})
 THREE = ClassMap.model_validate({"classes": [{"name": "a"}, {"name": "b"}, {"name": "c"}]})
 SMALL_FOREST = RandomForest(trees=30, pixels_an_image=1000, tile_px=64)
-QUICK = {**BASELINES, "random_forest": SMALL_FOREST}
+QUICK = {**BASELINES, "random_forest": SMALL_FOREST, "random_forest_augmented": WithContrast(SMALL_FOREST, copies=1)}
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -49,7 +49,7 @@ def test_layer_between_two_halves_of_another_class_is_found(name, levels):
     train, test = layered(), layered(top=20, bottom=48)
     segmenter = QUICK[name].fit([noisy(train, levels)], [train], TWO)
     # a forest of neighbourhoods may be a pixel off at the two edges of the layer, of 28 rows
-    least = 26 / 28 if name == "random_forest" else 1
+    least = 26 / 28 if "forest" in name else 1
     found = segmenter.predict(noisy(test, levels, seed=1))
     assert found.dtype == np.uint8
     assert iou(confusion(found, test, 2))[1] >= least
@@ -114,19 +114,17 @@ def test_workflow_finds_fine_dark_lines_under_uneven_light_where_one_threshold_c
     assert ious(workflow, image, truth)[1] > 2 * ious(threshold, image, truth)[1]
 
 
-def test_workflow_merges_a_coarse_and_a_fine_scale():
+def test_workflow_merges_what_no_single_band_of_grey_levels_holds():
     truth = np.zeros((128, 128), dtype=np.uint8)
-    truth[8:72, 8:72] = 1  # a large body, whose level is that of ...
-    truth[90:120, 10:120:10] = 1  # ... the ground that fine lines lie on
-    levels = np.full(truth.shape, 0.8)
-    levels[8:72, 8:72] = 0.4
-    levels[80:] = 0.55
-    levels[90:120, 10:120:10] = 0.45
-    image = (levels + rng().normal(0, 0.03, truth.shape)).astype(np.float32)
+    truth[8:72, 8:72] = 1  # a bright body
+    truth[90:120, 10:120:10] = 1  # dark lines
+    levels = np.where(truth == 1, 0.2, 0.5)
+    levels[8:72, 8:72] = 0.8
+    image = (levels + rng().normal(0, 0.02, truth.shape)).astype(np.float32)
     merged = ThresholdWorkflow().fit([image], [truth], TWO)
+    np.testing.assert_array_equal(merged.predict(image), truth)
     one = ThresholdWorkflow(most_steps=1).fit([image], [truth], TWO)
-    assert len(merged.rules[0].steps) > 1
-    assert ious(merged, image, truth)[1] > ious(one, image, truth)[1]
+    assert ious(one, image, truth)[1] == pytest.approx(64 * 64 / truth.sum(), abs=0.02)  # the body alone
 
 
 def test_workflow_rule_removes_specks_and_holes_and_paints_the_rarer_class_on_top():
@@ -274,6 +272,35 @@ def test_drawn_images_show_every_class():
 def test_grey_levels_drop_brightness_and_contrast():
     image = rng().random((50, 50)).astype(np.float32)
     np.testing.assert_allclose(grey_levels(image), grey_levels(0.3 * image + 0.2), atol=1e-5)
+
+
+def test_copies_in_another_contrast_help_where_contrast_differs():
+    """Mid-grey goes from 0.5 to 0.25 between black and white, which no stretching of grey levels undoes."""
+    train, test = (np.repeat(rng(seed).permutation(np.arange(9) % 3), 16)[:, None] for seed in (0, 1))
+    train, test = (np.broadcast_to(y, (144, 96)).astype(np.uint8) for y in (train, test))
+    image, darker = noisy(train, [0.1, 0.5, 0.9]), noisy(test, [0.1, 0.25, 0.9], seed=1)
+    plain, augmented = (b.fit([image], [train], THREE) for b in (SMALL_FOREST, WithContrast(SMALL_FOREST, copies=6)))
+    assert ious(augmented, darker, test, 3)[1] > ious(plain, darker, test, 3)[1] + 0.2
+
+
+def test_copies_keep_image_labels_and_the_order_of_grey_levels():
+    class Recorder:
+        def fit(self, images, labels, classes, seed):
+            self.images, self.labels = images, labels
+
+    image, truth, recorder = np.arange(256, dtype=np.uint8).reshape(16, 16), layered((16, 16), 4, 8), Recorder()
+    WithContrast(recorder, copies=3, gamma=2).fit([image], [truth], TWO)
+    assert recorder.images[0] is image and len(recorder.images) == 4
+    for changed, labels in zip(recorder.images[1:], recorder.labels[1:], strict=True):
+        assert (np.diff(changed.ravel()) > 0).all() and changed.min() == 0 and changed.max() == 1
+        assert 0.5**2 - 0.01 < changed.ravel()[128] < 0.5**0.5 + 0.01
+        assert labels is truth
+
+
+def test_workflow_stops_at_scales_that_add_nothing():
+    truth = layered()
+    segmenter = ThresholdWorkflow().fit([noisy(truth, [0.2, 0.8])], [truth], TWO)
+    assert segmenter.rules[0].steps[0].scale == (0, 0) and len(segmenter.rules[0].steps) == 1
 
 
 def test_at_scale_predicts_in_the_size_of_the_image():
