@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
@@ -65,6 +66,8 @@ class Segmenter(L.LightningModule):
         images, labels = batch
         if self.plan.training.channels_last:
             images = images.to(memory_format=torch.channels_last)
+        key = (self.global_step, self.global_rank)  # so that dropout is the same in a run that was resumed
+        torch.manual_seed(int(np.random.SeedSequence(self.plan.training.seed, spawn_key=key).generate_state(1)[0]))
         return self.loss(self.network(images), labels, total)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

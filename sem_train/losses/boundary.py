@@ -18,6 +18,8 @@ class BoundaryLoss(nn.Module):
     a boundary where labels end. Shapes and `total` as `LossSum`.
     """
 
+    weights: torch.Tensor | None
+
     def __init__(self, weights: torch.Tensor | None = None):
         super().__init__()
         self.register_buffer("weights", weights, persistent=False)

@@ -18,6 +18,8 @@ class TverskyLoss(nn.Module):
     FP is Σp(1-g), FN is Σ(1-p)g. Shapes and `total` as `LossSum`; result 0 to 1.
     """
 
+    weights: torch.Tensor | None
+
     def __init__(self, alpha: float, beta: float, weights: torch.Tensor | None = None):
         super().__init__()
         self.alpha, self.beta = alpha, beta
@@ -50,6 +52,8 @@ class LovaszSoftmaxLoss(nn.Module):
     processes could not share. The library's (segmentation-models-pytorch, `per_image`) fails on an image without
     labels and has no class weights; otherwise it gives the same. Shapes and `total` as `LossSum`; result 0 to 1.
     """
+
+    weights: torch.Tensor | None
 
     def __init__(self, weights: torch.Tensor | None = None):
         super().__init__()

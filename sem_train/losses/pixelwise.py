@@ -15,6 +15,8 @@ class CrossEntropyLoss(nn.Module):
     Shapes and `total` as `LossSum`.
     """
 
+    weights: torch.Tensor | None
+
     def __init__(self, weights: torch.Tensor | None = None):
         super().__init__()
         self.register_buffer("weights", weights, persistent=False)
@@ -31,6 +33,8 @@ class FocalLoss(nn.Module):
     knows no unlabelled pixels; where there are none it gives the same. `gamma` at least 1. Shapes and `total`
     as `LossSum`.
     """
+
+    weights: torch.Tensor | None
 
     def __init__(self, gamma: float = 2.0, weights: torch.Tensor | None = None):
         super().__init__()

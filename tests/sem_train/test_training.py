@@ -9,6 +9,7 @@ from PIL import Image
 
 from blender_gen.sample import SampleFile
 from sem_train import training
+from sem_train.config import ModelSettings
 from sem_train.inference import load_run
 from sem_train.metrics import confusion, dice
 from sem_train.run_folder import RunFolder, read_history
@@ -76,6 +77,24 @@ def test_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path,
         del history["seconds"]
     assert histories[0] == histories[1]
     assert histories[0]["step"] == [2, 4, 5]
+
+
+def test_dropout_is_drawn_alike_after_an_interruption(tmp_path, samples, monkeypatch):
+    model = ModelSettings(name="deeplabv3plus", encoder="mobilenet_v2", width=16)
+
+    def run(name):
+        return config(tmp_path / name, samples, steps=4).model_copy(update={"model": model})
+
+    fit(run("whole"))
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 1)
+        with pytest.raises(KeyboardInterrupt):
+            fit(run("broken"))
+    torch.manual_seed(123)
+    assert fit(run("broken")).resumed_at == 2
+    broken = weights(tmp_path / "broken")
+    for name, tensor in weights(tmp_path / "whole").items():
+        assert torch.equal(tensor, broken[name]), name
 
 
 def test_finished_run_says_so_and_needs_no_data(tmp_path, samples):
