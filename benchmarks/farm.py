@@ -26,14 +26,14 @@ import numpy as np
 import typer
 
 from blender_gen.sample import Header, Sample, SampleFile, write_samples
-from render_farm.check import survey
 from render_farm.clusters import Cluster, load_cluster
-from render_farm.folder import Folder, Job
-from render_farm.journal import Journal
-from render_farm.merge import merge
-from render_farm.plan import Shard, shards_of
-from render_farm.simulate import Chances, simulate
-from render_farm.status import read_status
+from render_farm.disk.check import survey
+from render_farm.disk.folder import Folder, Job
+from render_farm.disk.journal import Journal
+from render_farm.disk.merge import merge
+from render_farm.planning.plan import Shard, shards_of
+from render_farm.planning.simulate import Chances, simulate
+from render_farm.views.status import read_status
 from semforge import cli
 from semforge.tables import plain_table
 

@@ -19,11 +19,11 @@ import typer
 
 from blender_gen.recipe import Recipe, load_recipe, recipe_hash, recipe_text
 from render_farm.clusters import Cluster
+from render_farm.disk.folder import Folder, Job
+from render_farm.disk.journal import Attempt, read_journals
 from render_farm.farm import run_job
-from render_farm.folder import Folder, Job
-from render_farm.journal import Attempt, read_journals
 from render_farm.pools.opening import open_pools
-from render_farm.progress import Reporter
+from render_farm.views.progress import Reporter
 from semforge import cli
 
 

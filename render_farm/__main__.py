@@ -10,17 +10,17 @@ from typing import Annotated
 import typer
 
 from render_farm.clusters import Cluster, load_cluster
-from render_farm.failures import release
+from render_farm.disk.failures import release
+from render_farm.disk.folder import Folder, Job
 from render_farm.farm import Outcome, merge_job, run_job, submit_job
-from render_farm.folder import Folder, Job
+from render_farm.planning.simulate import load_chances
+from render_farm.planning.simulate import simulate as run_simulation
 from render_farm.pools import Pool
 from render_farm.pools.opening import cancel_all, open_pools
-from render_farm.probe import plan_job
-from render_farm.progress import Reporter
-from render_farm.report import read_report, write_report
-from render_farm.simulate import load_chances
-from render_farm.simulate import simulate as run_simulation
-from render_farm.status import read_status, status_table, verify, watch
+from render_farm.views.progress import Reporter
+from render_farm.views.report import read_report, write_report
+from render_farm.views.status import read_status, status_table, verify, watch
+from render_farm.work.probe import plan_job
 from semforge import cli
 from semforge.errors import InputError, SemforgeError
 from semforge.settings import load_settings

@@ -1,51 +1,26 @@
-"""A run: find out what is on disk, have the rest rendered, link it all into one data set.
+"""The three things that are done to a folder: run it, hand it in, link it. Each holds the folder meanwhile."""
 
-The coordinator decides from two things only: which samples are on disk, and which attempts
-are alive. What is neither on disk, nor in quarantine, nor in a live attempt is planned and
-handed in, until nothing is missing. So it does not matter what was lost, nor how.
-"""
-
-import errno
-import json
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import yaml
 
-from render_farm.activity import handed_over
-from render_farm.balance import Load, busy, rebalance
-from render_farm.check import ShardState, check_shard, done_indices, survey
 from render_farm.clusters import Cluster
-from render_farm.failures import failure, quarantined, read_failures, record_failure
-from render_farm.folder import Folder, Job
-from render_farm.journal import Attempt, read_journal, read_journals, read_lines
-from render_farm.merge import merge
-from render_farm.plan import UNTIMED_TASK, Task, plan_tasks
-from render_farm.pools import Ending, Pool
+from render_farm.coordinator import Coordinator, RunFailed
+from render_farm.disk.check import ShardState, done_indices, set_aside, survey
+from render_farm.disk.failures import quarantined, read_failures
+from render_farm.disk.folder import Folder, Job
+from render_farm.disk.merge import merge
+from render_farm.disk.room import BAD_DISK, cannot_write
+from render_farm.pools import Pool
 from render_farm.pools.opening import cancel_strays
-from render_farm.probe import probe, seconds_per_sample
-from render_farm.progress import Reporter
-from render_farm.slurm import SlurmError
-from render_farm.speed import Speeds
-from render_farm.task import BAD_DISK, DISK, DONE, NODE, STOPPED
-from semforge.errors import InputError, SemforgeError
+from render_farm.views.progress import Reporter
+from render_farm.work.probe import probe
+from semforge.errors import InputError
 from semforge.files import write_text
-
-FRUITLESS = 10  # attempts in a row that ended without a new sample on disk, and the run gives up
-REFUSALS = 20  # looks in a row at which Slurm took no task while none was alive, and the run gives up
-PROBE_OF_DISK = 1 << 16  # bytes
-
-
-class RunFailed(SemforgeError):
-    """Some samples could not be rendered. The message names them and their logs; the others are on disk."""
-
-
-class Cancelled(SemforgeError):
-    """`render-farm cancel` was called."""
 
 
 @dataclass(frozen=True)
@@ -125,14 +100,7 @@ def _held(folder: Folder) -> Iterator[None]:
     except OSError as error:
         if error.errno not in BAD_DISK:
             raise
-        raise _cannot_write(folder, os.strerror(error.errno)) from error
-
-
-def _cannot_write(folder: Folder, why: str) -> SemforgeError:
-    return SemforgeError(
-        f"{folder.root}: cannot be written to ({why}); what is on disk is kept: make room, then give the same "
-        "command again"
-    )
+        raise cannot_write(folder, os.strerror(error.errno)) from error
 
 
 def _merge(folder: Folder, job: Job, states: Sequence[ShardState]) -> str:
@@ -141,7 +109,7 @@ def _merge(folder: Folder, job: Job, states: Sequence[ShardState]) -> str:
 
 def _begin(
     folder: Folder, job: Job, cluster: Cluster, open_pools: Callable[[], Sequence[Pool]], reporter: Reporter
-) -> tuple["Coordinator", int]:  # fmt: skip
+) -> tuple[Coordinator, int]:  # fmt: skip
     folder.begin(job)
     write_text(folder.cluster_file, yaml.safe_dump(cluster.model_dump(mode="json")))
     pools = open_pools()
@@ -167,309 +135,9 @@ def _keep_verified(folder: Folder, job: Job, reporter: Reporter) -> list[ShardSt
         checked += len(state.shard)
         reporter.show(checked)
         if state.problem is not None:
-            _set_aside(state, reporter)
+            reporter.note(set_aside(state))
 
     return survey(folder, job, trust="journal", seen=seen)
-
-
-def _set_aside(state: ShardState, reporter: Reporter) -> None:
-    aside = state.path.with_name(state.path.name + ".bad")
-    os.replace(state.path, aside)
-    reporter.note(f"{state.path}: {state.problem}; set aside as {aside.name}, rendering it again")
-
-
-class Coordinator:
-    """Keeps the pools at work until every sample is on disk or given up."""
-
-    def __init__(self, folder: Folder, job: Job, cluster: Cluster, pools: Sequence[Pool], reporter: Reporter):
-        self.given_up: set[int] = set()  # samples of the job in quarantine
-        self._done: set[int] = set()  # samples on disk, also beyond the job's count
-        self._left = set(range(job.count))  # neither on disk nor given up
-        self._folder, self._job, self._cluster, self._reporter = folder, job, cluster, reporter
-        self._pools = {pool.name: pool for pool in pools}
-        # Of every live attempt the samples that are still its own, by pool.
-        gone = handed_over(read_lines(folder.handed_over))
-        self._live = {
-            pool.name: {a: set(task.indices) - gone.get(a, set()) for a, task in pool.adopt().items()} for pool in pools
-        }
-        self._queued: set[str] = set()
-        self._seen: set[str] = set()  # shards that were looked at
-        self._withdrawn: set[str] = set()
-        self._fruitless = 0
-        self._node_failures: Counter[str] = Counter()
-        self._speeds = Speeds(cluster, {pool.name: pool.slots for pool in pools})
-        self._speeds.learn(read_journals(folder.journal))
-        self._held_back = False
-        self._accepted = {pool for pool, live in self._live.items() if live}  # pools that Slurm took a task for
-        self._refusals = 0  # in a row
-
-    @property
-    def adopted(self) -> int:
-        """Tasks of an earlier run that are alive."""
-        return sum(len(live) for live in self._live.values())
-
-    @property
-    def needs_probe(self) -> bool:
-        """Whether nobody knows what a sample takes."""
-        return bool(self._left) and not any(c.seconds_per_sample for c in self._speeds.capacities())
-
-    @property
-    def not_handed_in(self) -> set[int]:
-        """Missing samples that no live attempt has."""
-        return self._left.difference(*(own for live in self._live.values() for own in live.values()))
-
-    def learn_from_probe(self, found: Attempt) -> None:
-        """Take a probe's samples as done, and its time as that of a task of relative speed 1."""
-        self._find_shards()
-        self._speeds.expect(seconds_per_sample(found))
-
-    def begin(self, done: Collection[int]) -> None:
-        """Start from what is on disk and what was given up before."""
-        self._count_done(done)
-        self._give_up(quarantined(read_failures(self._folder), self._job.attempts))
-
-    def work(self) -> None:
-        """Hand in, look, and hand in again until nothing is missing."""
-        if not self._left:
-            return
-        self._reporter.rendering(self._made(), self._job.count)
-        if self.adopted:
-            self._reporter.note(f"{self.adopted} tasks of an earlier run are alive; following them")
-        self._hand_in()
-        while self._left:
-            time.sleep(self._cluster.poll_s)
-            if self._folder.cancel_mark.exists():
-                self.stop()
-                raise Cancelled(f"{self._folder.root}: cancelled; what is on disk is kept")
-            if self._look() or (self._refusals and not any(self._live.values())):
-                self._hand_in()
-            self._balance()
-            self._reporter.show(self._made())
-        self.stop()  # a slow copy of samples that are on disk by now
-
-    def hand_in_all(self) -> dict[str, int]:
-        """Hand in everything missing at once, for nobody will be there to hand in more."""
-        return self._hand_in(all_at_once=True)
-
-    def stop(self) -> None:
-        """End all tasks."""
-        for pool in self._pools.values():
-            try:
-                pool.stop()
-            except SlurmError as error:
-                self._reporter.note(f"{error}; tasks of pool {pool.name} go on, end them with render-farm cancel")
-
-    def leave(self) -> None:
-        """Go; processes of this machine end, what is in Slurm's queue goes on."""
-        for pool in self._pools.values():
-            pool.leave()
-
-    def _count_done(self, indices: Collection[int]) -> None:
-        self._done.update(indices)
-        self._left.difference_update(indices)
-
-    def _give_up(self, indices: Iterable[int]) -> None:
-        given_up = self._left.intersection(indices)
-        self.given_up |= given_up
-        self._left -= given_up
-
-    def _hand_in(self, all_at_once: bool = False) -> dict[str, int]:
-        """Plan and submit the missing samples that no live attempt has; returns tasks by pool."""
-        todo = sorted(self.not_handed_in)
-        capacities = busy(self._loads())
-        untimed = not any(capacity.seconds_per_sample for capacity in capacities)
-        at_first = sum(capacity.slots for capacity in capacities) * UNTIMED_TASK[1]
-        # While nobody knows what a sample takes, a first task a slot finds out; planned by time is planned better.
-        self._held_back = untimed and not all_at_once and len(todo) > at_first
-        if self._held_back:
-            todo = todo[: max(0, at_first - (len(self._left) - len(todo)))]
-        if not todo:
-            return {}
-        plan = plan_tasks(todo, capacities)
-        handed_in = dict.fromkeys(plan, 0)
-        for name, tasks in plan.items():
-            if tasks:
-                handed_in[name] = self._submit(name, tasks)
-        return handed_in
-
-    def _submit(self, pool: str, tasks: Sequence[Task]) -> int:
-        """Hand in as many of the tasks as Slurm takes now; the others are planned again later."""
-        try:
-            submitted = self._pools[pool].submit(tasks)
-        except SlurmError as error:
-            self._refusals += 1
-            # At first it is the settings that are wrong; later the site has a limit, or the controller a break.
-            if pool not in self._accepted or (self._refusals > REFUSALS and not any(self._live.values())):
-                raise
-            if self._refusals == 1:
-                self._reporter.note(f"{error}; trying again")
-            return 0
-        if len(submitted) == len(tasks):
-            self._refusals = 0
-        else:
-            self._refusals += 1
-        self._accepted.add(pool)
-        self._live[pool] |= {attempt: set(task.indices) for attempt, task in submitted.items()}
-        self._queued |= set(submitted)
-        return len(submitted)
-
-    def _look(self) -> bool:
-        """Take note of what ended and what is on disk now; True if there may be something to hand in."""
-        ended: dict[str, list[str]] = {}
-        self._queued = set()
-        for name, pool in self._pools.items():
-            alive = pool.look()
-            if alive is None:
-                self._reporter.note("Slurm's queue cannot be asked; waiting")
-                continue
-            self._queued |= {attempt for attempt, state in alive.items() if state == "queued"}
-            ended[name] = [attempt for attempt in self._live[name] if attempt not in alive]
-        before = len(self._done)
-        self._find_shards()
-        for name, attempts in ended.items():
-            endings = self._pools[name].endings(attempts)
-            for attempt in attempts:
-                self._note_end(name, attempt, endings.get(attempt))
-        if len(self._done) > before:
-            self._fruitless = 0
-        if self._fruitless >= FRUITLESS:
-            self.stop()
-            raise RunFailed(f"the last {FRUITLESS} tasks ended without a sample; the last one: {self._last_problem}")
-        learned = self._learn()
-        return any(ended.values()) or (self._held_back and learned)
-
-    def _find_shards(self) -> None:
-        for shard in self._folder.shards_on_disk():
-            if shard.name not in self._seen:
-                self._seen.add(shard.name)
-                if not self._done.issuperset(shard.indices):
-                    # Quick: the task that wrote it has read it back.
-                    state = check_shard(self._folder, self._job, shard, deep=False)
-                    if state.problem is None:
-                        self._count_done(shard.indices)
-                    else:
-                        _set_aside(state, self._reporter)
-                        self._seen.discard(shard.name)
-
-    def _note_end(self, pool: str, attempt: str, ending: Ending | None) -> None:
-        """Find out why an attempt ended, and whom it counts against."""
-        own = self._live[pool].pop(attempt)
-        written = read_journal(self._folder.journal_path(attempt))
-        journal = written[-1] if written else None
-        self._give_up(quarantined(read_failures(self._folder, own), self._job.attempts))
-        self._speeds.learn([journal] if journal else [])
-        left = own & self._left
-        if attempt in self._withdrawn or not left:
-            return
-        why = journal.why if journal else ""
-        if why.startswith(DISK) or _disk_is_full(self._folder):
-            self.stop()
-            raise _cannot_write(self._folder, why.removeprefix(f"{DISK}: ") or "no space left")
-        told = ending.problem if ending else "ended, nobody knows why"
-        problem = told if why in ("", STOPPED) else why
-        node = f" on {journal.node}" if journal and not problem.endswith(f" on {journal.node}") else ""
-        self._last_problem = f"{problem}{node} (log: {self._folder.log_path(attempt)})"
-        if not (journal and journal.shards) and not _was_told_to_go(why, ending):
-            self._fruitless += 1
-        if why.startswith(NODE) and self._cluster.pools[pool].engine == "local":
-            self.stop()
-            raise RunFailed(f"{problem.removeprefix(f'{NODE}: ')} (log: {self._folder.log_path(attempt)})")
-        if why.startswith(NODE) or (ending and ending.blame == "node"):
-            self._blame_node(journal.node if journal else "", problem)
-        elif not why and ending and ending.blame == "sample" and journal:
-            self._blame_sample(own, journal, ending.problem)
-        elif why and why != DONE and why != STOPPED:
-            self._blame_sample(own, journal, why)
-        if left := left & self._left:
-            self._reporter.note(
-                f"{attempt} of pool {pool}{node}: {problem}; {len(left)} of its samples go to another attempt"
-            )
-
-    def _blame_node(self, node: str, problem: str) -> None:
-        self._node_failures[node] += 1
-        if node and self._node_failures[node] == self._cluster.node_failures:
-            self._reporter.note(f"{node}: failed {self._node_failures[node]} times ({problem}); it gets no more tasks")
-            for pool in self._pools.values():
-                pool.avoid([node])
-
-    def _blame_sample(self, own: set[int], journal: Attempt | None, problem: str) -> None:
-        """A task died with its renderer: the first sample that it had not made was under way."""
-        under_way = [index for index in sorted(own & self._left) if not _made(journal, index)]
-        if under_way and journal is not None:
-            record_failure(self._folder, under_way[0], failure(journal.node, journal.id, problem))
-            self._give_up(quarantined(read_failures(self._folder, under_way[:1]), self._job.attempts))
-
-    def _learn(self) -> bool:
-        """Take what live attempts have measured by now; True if speeds are known that were not before."""
-        running = [a for live in self._live.values() for a in live if a not in self._queued]
-        return self._speeds.learn(
-            attempt for name in running for attempt in read_journal(self._folder.journal_path(name))[-1:]
-        )
-
-    def _loads(self) -> list[Load]:
-        loads = []
-        for capacity in self._speeds.capacities():
-            live = self._live[capacity.pool]
-            waiting = (own & self._left for attempt, own in live.items() if attempt in self._queued)
-            queued = [Task.of(left) for left in waiting if left]  # a task that was requeued has done some
-            running = [Task.of(left) for left in self._running(capacity.pool).values() if left]
-            loads.append(Load(capacity, tuple(queued), tuple(running)))
-        return loads
-
-    def _running(self, pool: str) -> dict[str, set[int]]:
-        """The running attempts of a pool with the samples that each has not made yet."""
-        return {
-            attempt: own - self._done - self._speeds.made.get(attempt, set())
-            for attempt, own in self._live[pool].items()
-            if attempt not in self._queued
-        }
-
-    def _balance(self) -> None:
-        """Take back queued tasks and the ends of running ones where that ends the run sooner."""
-        if self._held_back:
-            return
-        moves = rebalance(self._loads())
-        for name in moves.withdraw:
-            queued = [attempt for attempt in self._live[name] if attempt in self._queued]
-            with suppress(SlurmError):  # they are in the queue at the next look, too
-                self._pools[name].withdraw(queued)
-                self._withdrawn |= set(queued)
-        for move in moves.handovers:
-            attempt = [name for name, left in self._running(move.from_pool).items() if left][move.position]
-            given = set(move.task.indices)
-            line = {"t": round(time.time(), 3), "attempt": attempt, "task": str(move.task), "to": move.to_pool}
-            with self._folder.handed_over.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-            self._live[move.from_pool][attempt] -= given
-            self._submit(move.to_pool, [move.task])
-
-    def _made(self) -> int:
-        """Samples on disk and in the memory of live tasks."""
-        in_memory = set[int]().union(*self._speeds.made.values())
-        return self._job.count - len(self._left) - len(self.given_up) + len(in_memory & self._left)
-
-
-def _made(journal: Attempt | None, index: int) -> bool:
-    return journal is not None and index in journal.samples
-
-
-def _was_told_to_go(why: str, ending: Ending | None) -> bool:
-    """Whether an attempt made way for another job: on a busy site that happens to many at once."""
-    return why == STOPPED or (ending is not None and ending.problem.startswith("PREEMPTED"))
-
-
-def _disk_is_full(folder: Folder) -> bool:
-    probe = folder.root / ".room"
-    try:
-        with probe.open("wb") as file:
-            file.write(bytes(PROBE_OF_DISK))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    finally:
-        probe.unlink(missing_ok=True)
-    return False
 
 
 def _quarantine_text(folder: Folder, job: Job) -> str:

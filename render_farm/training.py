@@ -20,8 +20,8 @@ from typing import Any
 
 import yaml
 
-from render_farm import slurm
 from render_farm.clusters import Cluster, SlurmPool
+from render_farm.pools import slurm_commands as slurm
 from semforge.errors import InputError, SemforgeError
 from semforge.files import write_text
 
@@ -160,13 +160,13 @@ class TrainingJob:
 
     def script(self) -> str:
         """The batch script that would be handed in."""
-        from render_farm.submission import batch_script
+        from render_farm.pools.submission import batch_script
 
         return batch_script(self.pool, self.files, self.run.queue_name, 1, **job_parameters(self.pool, self.layout))
 
     def submit(self) -> str:
         """Hand it in and return Slurm's job id. Raises SlurmError with Slurm's words if it refuses."""
-        from render_farm.submission import submit_array
+        from render_farm.pools.submission import submit_array
 
         # As handed in: a requeued job must not meet a file that was edited meanwhile. The job says where it runs.
         device = "gpu" if self.layout.gpus else "cpu"
@@ -292,7 +292,7 @@ class TrainingCall:
 
     def checkpoint(self) -> Any:
         """For submitit: all state is on disk, the same call again goes on."""
-        from render_farm.submission import again
+        from render_farm.pools.submission import again
 
         return again(self)
 

@@ -16,7 +16,11 @@ ALLOWED = {
     "render_farm": {"semforge", "blender_gen"},
     "sem_train": {"semforge", "blender_gen.sample"},
 }
-DOORS = {"bpy": "blender_gen/scene.py", "OpenEXR": "blender_gen/scene.py", "submitit": "render_farm/submission.py"}
+DOORS = {
+    "bpy": "blender_gen/scene.py",
+    "OpenEXR": "blender_gen/scene.py",
+    "submitit": "render_farm/pools/submission.py",
+}
 TRAINING_ONLY = {"torch", "torchvision", "lightning", "monai", "segmentation_models_pytorch", "torchmetrics"}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from render_farm.plan import Task
+from render_farm.planning.plan import Task
 
 Alive = Literal["queued", "running"]
 

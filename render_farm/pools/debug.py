@@ -8,15 +8,15 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from blender_gen.device import Choice
-from render_farm.folder import Folder, Job
-from render_farm.journal import Journal
-from render_farm.plan import Task
+from render_farm.disk.folder import Folder, Job
+from render_farm.disk.journal import Journal
+from render_farm.planning.plan import Task
 from render_farm.pools import Alive, Ending
 from render_farm.pools.local import MakeOrder
 from render_farm.pools.submissions import record_submission
-from render_farm.renderer import Maker, blender_maker
-from render_farm.task import DONE, node_name
-from render_farm.writer import ShardWriter
+from render_farm.work.renderer import Maker, blender_maker
+from render_farm.work.task import DONE, node_name
+from render_farm.work.writer import ShardWriter
 
 
 @dataclass

@@ -8,14 +8,14 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from render_farm.child import signal_name
-from render_farm.folder import Folder
-from render_farm.plan import Task
+from render_farm.disk.folder import Folder
+from render_farm.planning.plan import Task
 from render_farm.pools import Alive, Ending
 from render_farm.pools.submissions import record_submission
-from render_farm.task import Order
+from render_farm.work.child import signal_name
+from render_farm.work.task import Order
 
-TASK = (sys.executable, "-X", "faulthandler", "-m", "render_farm.task")
+TASK = (sys.executable, "-X", "faulthandler", "-m", "render_farm.work.task")
 PATIENCE_S = 3.0  # between asking a task to end and killing it
 
 MakeOrder = Callable[[str, Task], Order]  # of an attempt id and its task

@@ -3,19 +3,19 @@
 import os
 from collections.abc import Collection, Sequence
 
-from render_farm import slurm
-from render_farm.child import RENDERER
 from render_farm.clusters import Cluster, PoolSettings
 from render_farm.clusters import LocalPool as LocalSettings
 from render_farm.clusters import SlurmPool as SlurmSettings
-from render_farm.folder import Folder
-from render_farm.plan import Task
+from render_farm.disk.folder import Folder
+from render_farm.planning.plan import Task
 from render_farm.pools import Pool
+from render_farm.pools import slurm_commands as slurm
 from render_farm.pools.debug import DebugPool
 from render_farm.pools.local import LocalPool, MakeOrder
 from render_farm.pools.slurm import SlurmPool, SlurmQueue
 from render_farm.pools.submissions import read_submissions
-from render_farm.task import Order
+from render_farm.work.child import RENDERER
+from render_farm.work.task import Order
 from semforge.errors import InputError
 
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from render_farm import slurm
 from render_farm.clusters import SlurmPool as Settings
-from render_farm.folder import Folder
-from render_farm.plan import Task
+from render_farm.disk.folder import Folder
+from render_farm.planning.plan import Task
 from render_farm.pools import Alive, Ending
+from render_farm.pools import slurm_commands as slurm
 from render_farm.pools.local import MakeOrder
+from render_farm.pools.slurm_commands import QueuedTask, SlurmError
 from render_farm.pools.submissions import read_submissions, record_submission
-from render_farm.slurm import QueuedTask, SlurmError
-from render_farm.task import STOPPED, Order, TaskRun, stopped_by_signals
+from render_farm.work.task import STOPPED, Order, TaskRun, stopped_by_signals
 
 BLAME_NODE = ("NODE_FAIL", "BOOT_FAIL")
 BLAME_SAMPLE = ("FAILED", "OUT_OF_MEMORY")
@@ -72,7 +72,7 @@ class SlurmPool:
 
         Returns what Slurm took. Raises SlurmError if it took nothing.
         """
-        from render_farm.submission import submit_array  # submitit takes its time to load
+        from render_farm.pools.submission import submit_array  # submitit takes its time to load
 
         attempts: dict[str, Task] = {}
         more: dict[str, Any] = {"exclude": ",".join(sorted(self._avoided))} if self._avoided else {}
@@ -184,6 +184,6 @@ class SlurmCall:
 
     def checkpoint(self) -> Any:
         """For submitit: all state is on disk, the same call again goes on."""
-        from render_farm.submission import again
+        from render_farm.pools.submission import again
 
         return again(self)

@@ -4,9 +4,9 @@ import json
 import time
 from collections.abc import Sequence
 
-from render_farm.folder import Folder
-from render_farm.journal import read_lines
-from render_farm.plan import Task
+from render_farm.disk.folder import Folder
+from render_farm.disk.journal import read_lines
+from render_farm.planning.plan import Task
 
 
 def record_submission(folder: Folder, pool: str, engine: str, job: str, tasks: Sequence[Task]) -> None:

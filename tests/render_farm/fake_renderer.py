@@ -15,8 +15,8 @@ from pathlib import Path
 from farm_fakes import make_header, make_sample
 
 from blender_gen.sample import Sample
-from render_farm.folder import Job
-from render_farm.renderer import Maker, main
+from render_farm.disk.folder import Job
+from render_farm.work.renderer import Maker, main
 from semforge.errors import DeviceAbsent, InputError
 
 behaviour = json.loads(sys.argv.pop(1))

@@ -11,10 +11,10 @@ from rich.console import Console
 
 from blender_gen.sample import Header, Sample
 from render_farm.clusters import Cluster
+from render_farm.disk.folder import Folder, Job
 from render_farm.farm import Outcome, run_job
-from render_farm.folder import Folder, Job
 from render_farm.pools.opening import open_pools
-from render_farm.progress import Reporter
+from render_farm.views.progress import Reporter
 
 RENDERER = Path(__file__).with_name("fake_renderer.py")
 

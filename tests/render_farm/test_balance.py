@@ -4,7 +4,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from render_farm.balance import (
+from render_farm.planning.balance import (
     GAIN,
     STARTUPS,
     Handover,
@@ -16,7 +16,7 @@ from render_farm.balance import (
     rebalance,
     split_last,
 )
-from render_farm.plan import Capacity, Shard, Task, plan_tasks
+from render_farm.planning.plan import Capacity, Shard, Task, plan_tasks
 
 
 def pool(name: str, slots: int, seconds: float | None, startup_s: float = 4.0, **values: float) -> Capacity:

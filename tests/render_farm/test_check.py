@@ -9,10 +9,10 @@ import pytest
 from farm_fakes import make_job
 from told_folders import Told, begun_folder, put_shard
 
-from render_farm.check import check_shard, dataset_problem, done_indices, survey
-from render_farm.folder import Folder
-from render_farm.merge import merge
-from render_farm.plan import Shard
+from render_farm.disk.check import check_shard, dataset_problem, done_indices, survey
+from render_farm.disk.folder import Folder
+from render_farm.disk.merge import merge
+from render_farm.planning.plan import Shard
 
 TRUSTS = ["nothing", "journal", "shape"]
 

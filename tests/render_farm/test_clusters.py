@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from render_farm.child import shares_of_gpus
 from render_farm.clusters import load_cluster
+from render_farm.work.child import shares_of_gpus
 from semforge.errors import InputError
 
 SHIPPED = sorted((Path(__file__).parents[2] / "configs" / "clusters").glob("*.yaml"))

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from render_farm.clusters import DebugPool, LocalPool, PoolSettings, SlurmPool
-from render_farm.estimate import Estimate, duration, estimate, gpus
-from render_farm.plan import Capacity, plan_tasks
+from render_farm.planning.estimate import Estimate, duration, estimate, gpus
+from render_farm.planning.plan import Capacity, plan_tasks
 
 
 def slurm(**values: object) -> SlurmPool:

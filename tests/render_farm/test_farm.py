@@ -10,11 +10,11 @@ from farm_fakes import fake_cluster, make_job, make_sample, render
 from rich.console import Console
 
 from blender_gen.sample import SampleFile, combined_digest
-from render_farm.failures import read_failures, release
-from render_farm.farm import RunFailed
-from render_farm.folder import Folder, Job
-from render_farm.journal import read_journals
-from render_farm.status import read_status, verify
+from render_farm.coordinator import RunFailed
+from render_farm.disk.failures import read_failures, release
+from render_farm.disk.folder import Folder, Job
+from render_farm.disk.journal import read_journals
+from render_farm.views.status import read_status, verify
 from semforge.errors import InputError
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from render_farm.folder import Folder
-from render_farm.status import read_status, verify
+from render_farm.disk.folder import Folder
+from render_farm.views.status import read_status, verify
 
 RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "slurry_coating.yaml"
 FAKE_FARM = Path(__file__).with_name("fake_farm.py")
@@ -258,7 +258,7 @@ def test_bad_input_is_one_line_and_exit_2(arguments: list[str], said: str, tmp_p
 
 
 def test_the_farm_itself_never_imports_blender() -> None:
-    modules = "render_farm.__main__, render_farm.task, render_farm.renderer, blender_gen.recipe"
+    modules = "render_farm.__main__, render_farm.work.task, render_farm.work.renderer, blender_gen.recipe"
     check = f"import sys, {modules}; sys.exit('bpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from render_farm.journal import Journal, read_journal, read_journals
+from render_farm.disk.journal import Journal, read_journal, read_journals
 
 START = {"pool": "cpu", "engine": "slurm", "node": "n1", "task": "0-3", "device": "cpu", "threads": 2, "processes": 1}
 

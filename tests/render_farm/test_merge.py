@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from blender_gen.sample import KEPT_READS, Header, Sample, SampleFile, verify_samples, write_samples
-from render_farm.folder import Folder, Job
-from render_farm.merge import merge
-from render_farm.plan import Shard
+from render_farm.disk.folder import Folder, Job
+from render_farm.disk.merge import merge
+from render_farm.planning.plan import Shard
 
 HEADER = Header("family: fake\n", "0" * 64, 0, ("matrix", "pore"), {"fake": "1"}, "CPU")
 

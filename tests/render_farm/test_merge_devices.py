@@ -6,9 +6,9 @@ import h5py
 import numpy as np
 
 from blender_gen.sample import Header, Sample, SampleFile, write_samples
-from render_farm.folder import Folder, Job
-from render_farm.merge import merge
-from render_farm.plan import Shard
+from render_farm.disk.folder import Folder, Job
+from render_farm.disk.merge import merge
+from render_farm.planning.plan import Shard
 
 
 def test_each_sample_keeps_its_device(tmp_path: Path) -> None:

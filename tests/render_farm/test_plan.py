@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from render_farm.balance import Load, finish_s
-from render_farm.plan import (
+from render_farm.planning.balance import Load, finish_s
+from render_farm.planning.plan import (
     UNTIMED_TASK,
     Capacity,
     Shard,

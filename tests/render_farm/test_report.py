@@ -10,11 +10,11 @@ from matplotlib.image import imread
 from rich.console import Console
 from told_folders import Told, begun_folder, submit
 
-from render_farm.accounts import Account, Span, Stint
-from render_farm.folder import Folder
-from render_farm.gantt import gantt, joined, rows, unit
-from render_farm.report import Report, read_books, read_report, write_report
-from render_farm.slurm import QueuedTask
+from render_farm.disk.folder import Folder
+from render_farm.pools.slurm_commands import QueuedTask
+from render_farm.views.accounts import Account, Span, Stint
+from render_farm.views.gantt import gantt, joined, rows, unit
+from render_farm.views.report import Report, read_books, read_report, write_report
 from semforge.errors import InputError
 
 CLUSTER = """

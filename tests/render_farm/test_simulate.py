@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from render_farm.clusters import Cluster, load_cluster
-from render_farm.estimate import estimate
-from render_farm.plan import STARTUP_S, Capacity
-from render_farm.queue_model import USES
-from render_farm.simulate import NOTHING_HAPPENS, Chances, load_chances, model_of, simulate
+from render_farm.planning.estimate import estimate
+from render_farm.planning.plan import STARTUP_S, Capacity
+from render_farm.planning.queue_model import USES
+from render_farm.planning.simulate import NOTHING_HAPPENS, Chances, load_chances, model_of, simulate
 from semforge.errors import InputError, SemforgeError
 
 CALM = Chances(**NOTHING_HAPPENS, startup_s=STARTUP_S)

@@ -6,8 +6,15 @@ from hypothesis import strategies as st
 from render_farm.clusters import LocalPool, SlurmPool
 from render_farm.pools.opening import sample_timeout_s
 from render_farm.pools.slurm import blame
-from render_farm.slurm import ENDED, QueuedTask, index_ranges, parse_array_limit, parse_endings, parse_queue
-from render_farm.submission import slurm_parameters
+from render_farm.pools.slurm_commands import (
+    ENDED,
+    QueuedTask,
+    index_ranges,
+    parse_array_limit,
+    parse_endings,
+    parse_queue,
+)
+from render_farm.pools.submission import slurm_parameters
 
 # As squeue -h -r -t all -o '%F|%K|%T|%N|%r' of Slurm 22.05 printed it.
 QUEUE = """\

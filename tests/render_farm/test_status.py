@@ -10,14 +10,14 @@ import pytest
 from rich.console import Console
 from told_folders import Told, begun_folder, fail, put_shard, submit
 
-from render_farm import activity
-from render_farm.check import survey
-from render_farm.folder import Folder
-from render_farm.journal import Attempt, read_journals
-from render_farm.merge import merge
-from render_farm.plan import Shard
-from render_farm.slurm import QueuedTask
-from render_farm.status import Status, read_status, status_table, verify, watch
+from render_farm.disk.check import survey
+from render_farm.disk.folder import Folder
+from render_farm.disk.journal import Attempt, read_journals
+from render_farm.disk.merge import merge
+from render_farm.planning.plan import Shard
+from render_farm.pools.slurm_commands import QueuedTask
+from render_farm.views import activity
+from render_farm.views.status import Status, read_status, status_table, verify, watch
 from semforge.errors import InputError
 
 

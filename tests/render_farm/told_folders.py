@@ -8,9 +8,9 @@ from typing import Any
 from farm_fakes import make_header, make_job, make_sample
 
 from blender_gen.sample import write_samples
-from render_farm.check import check_shard
-from render_farm.folder import Folder, Job
-from render_farm.plan import Shard
+from render_farm.disk.check import check_shard
+from render_farm.disk.folder import Folder, Job
+from render_farm.planning.plan import Shard
 
 
 def begun_folder(root: Path, count: int = 8, seed: int = 0) -> Folder:

@@ -18,14 +18,14 @@ from rich.console import Console
 
 from blender_gen.sample import combined_digest
 from render_farm.clusters import Cluster
+from render_farm.disk.folder import Folder, Job
+from render_farm.disk.journal import Attempt, read_journals
 from render_farm.farm import Outcome, run_job, submit_job
-from render_farm.folder import Folder, Job
-from render_farm.journal import Attempt, read_journals
 from render_farm.pools.opening import open_pools
+from render_farm.pools.slurm_commands import queue
 from render_farm.pools.submissions import read_submissions
-from render_farm.progress import Reporter
-from render_farm.slurm import queue
-from render_farm.status import verify
+from render_farm.views.progress import Reporter
+from render_farm.views.status import verify
 
 FAKE_FARM = Path(__file__).parents[1] / "render_farm" / "fake_farm.py"
 RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "slurry_coating.yaml"

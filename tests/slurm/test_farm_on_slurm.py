@@ -35,17 +35,18 @@ from slurm_cluster import CPU_NODES, GPU_NODES, SlurmCluster
 from blender_gen.recipe import load_recipe, recipe_hash, recipe_text
 from blender_gen.sample import verify_samples
 from render_farm import farm as farm_module
-from render_farm import submission
-from render_farm.child import RENDERER
 from render_farm.clusters import load_cluster
-from render_farm.failures import read_failures
-from render_farm.farm import Cancelled, merge_job
-from render_farm.folder import Folder, Job
-from render_farm.journal import Attempt, read_journals
+from render_farm.coordinator import Cancelled
+from render_farm.disk.failures import read_failures
+from render_farm.disk.folder import Folder, Job
+from render_farm.disk.journal import Attempt, read_journals
+from render_farm.farm import merge_job
+from render_farm.pools import submission
 from render_farm.pools.opening import cancel_all
-from render_farm.slurm import SlurmError
-from render_farm.status import read_status, verify
-from render_farm.submission import submit_array
+from render_farm.pools.slurm_commands import SlurmError
+from render_farm.pools.submission import submit_array
+from render_farm.views.status import read_status, verify
+from render_farm.work.child import RENDERER
 from semforge.errors import InputError, SemforgeError
 
 pytestmark = pytest.mark.usefixtures("slurm")

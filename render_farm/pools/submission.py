@@ -10,7 +10,7 @@ import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from render_farm.clusters import SlurmPool
-from render_farm.slurm import SlurmError, available
+from render_farm.pools.slurm_commands import SlurmError, available
 from semforge.errors import InputError
 
 TIMEOUTS = 1000  # a task may run into its time limit so often and be requeued: it goes on where it was

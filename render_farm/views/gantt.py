@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from render_farm.accounts import Kind, Pause, Stint
+from render_farm.views.accounts import Kind, Pause, Stint
 
 # Okabe and Ito's colours, told apart also by colour-blind readers; their vermilion is kept for what was lost
 POOL_COLOURS = ("#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8a8a8a")

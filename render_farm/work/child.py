@@ -12,9 +12,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO
 
-from render_farm.answers import Answer
+from render_farm.work.answers import Answer
 
-RENDERER = (sys.executable, "-X", "faulthandler", "-m", "render_farm.renderer")
+RENDERER = (sys.executable, "-X", "faulthandler", "-m", "render_farm.work.renderer")
 
 # How a driver is told which GPUs a process may use; Slurm sets them for a job with a gres.
 VISIBLE_DEVICES = {

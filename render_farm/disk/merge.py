@@ -12,8 +12,8 @@ from itertools import groupby
 import h5py
 
 from blender_gen.sample import ARRAYS, STRINGS, Header, SampleFile, combined_digest, write_header
-from render_farm.folder import Folder, Job
-from render_farm.plan import Shard
+from render_farm.disk.folder import Folder, Job
+from render_farm.planning.plan import Shard
 from semforge.errors import InputError
 from semforge.files import whole_file
 

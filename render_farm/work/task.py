@@ -5,11 +5,10 @@ after the other, keeps what they make and writes it as shards at every checkpoin
 crash in Blender costs the sample under way, a killed task what it made since its last
 checkpoint, and a signal finds somebody who answers at once and writes what there is.
 
-The same code runs in a Slurm job, as a local process (`python -m render_farm.task ORDER`)
+The same code runs in a Slurm job, as a local process (`python -m render_farm.work.task ORDER`)
 and, with the samples made in this very process, as `--cluster debug`.
 """
 
-import errno
 import os
 import signal
 import socket
@@ -27,19 +26,19 @@ from typing import IO
 
 from blender_gen.device import Choice
 from blender_gen.sample import Header
-from render_farm.answers import Answer, Failed, Made, Ready, Refused, Unfit
-from render_farm.check import check_shard
-from render_farm.child import RENDERER, RendererProcess, shares_of_gpus
-from render_farm.failures import failure, quarantined, read_failures, record_failure
-from render_farm.folder import Folder
-from render_farm.journal import Journal, read_lines
-from render_farm.plan import Task
-from render_farm.writer import BadWrite, ShardWriter
+from render_farm.disk.check import check_shard
+from render_farm.disk.failures import failure, quarantined, read_failures, record_failure
+from render_farm.disk.folder import Folder
+from render_farm.disk.journal import Journal, read_lines
+from render_farm.disk.room import BAD_DISK
+from render_farm.planning.plan import Task
+from render_farm.work.answers import Answer, Failed, Made, Ready, Refused, Unfit
+from render_farm.work.child import RENDERER, RendererProcess, shares_of_gpus
+from render_farm.work.writer import BadWrite, ShardWriter
 
 BEAT_S = 0.25  # between two looks at signals, silent renderers and samples handed over
 STARTS = 3  # renderers that end before they are ready, one after the other; then the node is to blame
 BAD_WRITES = 3
-BAD_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # errors of a disk that takes no more
 
 DONE, STOPPED, NODE, DISK = "done", "stopped", "node", "disk"  # how a journal's `why` begins
 

@@ -5,16 +5,16 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from render_farm.child import RENDERER
 from render_farm.clusters import Cluster
-from render_farm.estimate import Estimate, estimate
-from render_farm.folder import Folder, Job
-from render_farm.journal import Attempt, read_journal, read_journals
-from render_farm.plan import Task
+from render_farm.disk.folder import Folder, Job
+from render_farm.disk.journal import Attempt, read_journal, read_journals
+from render_farm.planning.estimate import Estimate, estimate
+from render_farm.planning.plan import Task
+from render_farm.planning.speed import Speeds
 from render_farm.pools.opening import available_cores, slots
-from render_farm.slurm import available, largest_array
-from render_farm.speed import Speeds
-from render_farm.task import DONE, Order, TaskRun
+from render_farm.pools.slurm_commands import available, largest_array
+from render_farm.work.child import RENDERER
+from render_farm.work.task import DONE, Order, TaskRun
 from semforge.errors import SemforgeError
 
 PROBE = "probe"  # the name of its pool in journals

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from render_farm.journal import Attempt
-from render_farm.plan import Task
-from render_farm.slurm import QueuedTask
+from render_farm.disk.journal import Attempt
+from render_farm.planning.plan import Task
+from render_farm.pools.slurm_commands import QueuedTask
 
 WINDOW_S = 300.0  # "now", for rates
 SILENT_S = 600.0  # where the queue cannot be asked, an attempt that wrote nothing for so long does not run

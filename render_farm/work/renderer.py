@@ -1,6 +1,6 @@
 """Blender in a process of its own: indices in, samples out.
 
-`python -m render_farm.renderer FD DIR --device cpu --threads 2` is started by a task and
+`python -m render_farm.work.renderer FD DIR --device cpu --threads 2` is started by a task and
 speaks with it over the connection FD only: it is sent sample indices and answers each with
 `Made`, `Refused` or `Failed`. What Blender and the libraries print goes to the task's log.
 When the connection closes the task is gone, and this process ends, also in mid-render.
@@ -23,8 +23,8 @@ from typing import NoReturn
 
 from blender_gen.device import Choice
 from blender_gen.sample import Header, Sample
-from render_farm.answers import Answer, Failed, Made, Ready, Refused, Unfit
-from render_farm.folder import Folder, Job
+from render_farm.disk.folder import Folder, Job
+from render_farm.work.answers import Answer, Failed, Made, Ready, Refused, Unfit
 from semforge.errors import DeviceAbsent, InputError, RejectedSpecimen
 
 
@@ -97,7 +97,7 @@ def _end(connection: Connection, answer: Answer) -> NoReturn:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m render_farm.renderer", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m render_farm.work.renderer", description=__doc__)
     parser.add_argument("connection", type=int, help="file descriptor of the connection to the task")
     parser.add_argument("folder", type=Path, help="folder with job.json")
     parser.add_argument("--device", default="cpu", help="cpu, optix, cuda, hip, oneapi or auto")

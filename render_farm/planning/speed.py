@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from render_farm.clusters import Cluster, PoolSettings
-from render_farm.journal import Attempt
-from render_farm.plan import STARTUP_S, Capacity
+from render_farm.disk.journal import Attempt
+from render_farm.planning.plan import STARTUP_S, Capacity
 
 ENOUGH = 3  # samples; fewer say little, the first one of a renderer being the slowest
 
@@ -24,6 +24,7 @@ class Speeds:
     def __init__(self, cluster: Cluster, slots: Mapping[str, int]):
         self._cluster, self._slots = cluster, slots
         self._pools: dict[str, dict[tuple[str, int], _Seen]] = defaultdict(dict)
+        self._latest: dict[str, _Seen] = {}  # by attempt
         self._expected: float | None = None
         self.made: dict[str, set[int]] = {}  # by attempt that has not ended: what it has rendered
 
@@ -32,7 +33,7 @@ class Speeds:
         known = self._known()
         for attempt in attempts:
             seen = _Seen(len(attempt.samples), attempt.sample_s / max(1, attempt.processes), attempt.startup_s)
-            self._pools[attempt.pool][attempt.id, attempt.restart] = seen
+            self._pools[attempt.pool][attempt.id, attempt.restart] = self._latest[attempt.id] = seen
             if attempt.ended is None:
                 self.made[attempt.id] = set(attempt.samples)
             else:
@@ -53,6 +54,12 @@ class Speeds:
         """Until a renderer is up, as measured or as expected."""
         times = [one.startup_s for one in self._pools[pool].values() if one.startup_s is not None]
         return sum(times) / len(times) if times else STARTUP_S
+
+    def pace(self, attempt: str, capacity: Capacity) -> float:
+        """Seconds a sample of one attempt as it was last seen, else those of its pool, which must be known."""
+        assert capacity.seconds_per_sample is not None, capacity
+        one = self._latest.get(attempt, _Seen())
+        return one.seconds / one.samples if one.samples >= ENOUGH else capacity.seconds_per_sample
 
     def capacities(self) -> list[Capacity]:
         """What each pool of the cluster can do."""

@@ -14,9 +14,9 @@ from typing import Literal
 import h5py
 
 from blender_gen.sample import SCHEMA, SampleFile, combined_digest, verify_samples
-from render_farm.folder import Folder, Job
-from render_farm.journal import Attempt, VerifiedShard, read_journals
-from render_farm.plan import Shard
+from render_farm.disk.folder import Folder, Job
+from render_farm.disk.journal import Attempt, VerifiedShard, read_journals
+from render_farm.planning.plan import Shard
 from semforge.errors import InputError
 
 Trust = Literal["nothing", "journal", "shape"]
@@ -106,6 +106,13 @@ def vouched_for(attempts: Iterable[Attempt]) -> Vouched:
     return {(s.name, s.bytes, s.mtime_ns): s.digest for attempt in attempts for s in attempt.shards}
 
 
+def set_aside(state: ShardState) -> str:
+    """Rename a shard that does not count, so that it is rendered again; says what was done."""
+    aside = state.path.with_name(state.path.name + ".bad")
+    os.replace(state.path, aside)
+    return f"{state.path}: {state.problem}; set aside as {aside.name}, rendering it again"
+
+
 def done_indices(states: Iterable[ShardState]) -> set[int]:
     """The samples in shards without a problem."""
     return {index for state in states if state.problem is None for index in state.shard.indices}
@@ -159,7 +166,7 @@ def _linked(file: h5py.File) -> dict[str, None]:
 
 
 def _files(shards: Path) -> Iterator[tuple[Shard, str, os.stat_result]]:
-    """The shard files with their names, by first index, each asked once for its size and time; other names are ignored."""
+    """The shard files with their names, by first index, each asked once for its size and time; others are left."""
     found = []
     try:
         with os.scandir(shards) as entries:

@@ -17,16 +17,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Group
 
 from blender_gen.sample import SampleFile
-from render_farm import accounts
-from render_farm.accounts import ALL, Account, Pause, Stint
-from render_farm.activity import handed_over
-from render_farm.check import ShardState, done_indices, survey
 from render_farm.clusters import Cluster, PoolSettings
-from render_farm.estimate import duration
-from render_farm.folder import Folder
-from render_farm.journal import read_journals, read_lines
-from render_farm.slurm import queue
-from render_farm.status import UNKNOWN, AskQueue, who_works
+from render_farm.disk.check import ShardState, done_indices, survey
+from render_farm.disk.folder import Folder
+from render_farm.disk.journal import read_journals, read_lines
+from render_farm.planning.estimate import duration
+from render_farm.pools.slurm_commands import queue
+from render_farm.views import accounts
+from render_farm.views.accounts import ALL, Account, Pause, Stint
+from render_farm.views.activity import handed_over
+from render_farm.views.status import UNKNOWN, AskQueue, who_works
 from semforge.errors import InputError
 from semforge.files import whole_file, write_text
 from semforge.settings import load_settings
@@ -179,7 +179,7 @@ def write_report(
 
 def picture(books: Books) -> bytes:
     """The tasks on their nodes over time, as PNG."""
-    from render_farm.gantt import gantt  # Matplotlib takes its time to load
+    from render_farm.views.gantt import gantt  # Matplotlib takes its time to load
 
     buffer = io.BytesIO()
     gantt(books.stints, books.pauses).savefig(buffer, format="png", dpi=160)
@@ -189,7 +189,7 @@ def picture(books: Books) -> bytes:
 def render_page(books: Books) -> str:
     """The page as text."""
     environment = Environment(
-        loader=PackageLoader("render_farm"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader("render_farm.views"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["num"] = _number

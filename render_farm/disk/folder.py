@@ -36,7 +36,7 @@ import yaml
 from pydantic import Field
 
 from blender_gen.sample import DATASET
-from render_farm.plan import Shard
+from render_farm.planning.plan import Shard
 from semforge.errors import InputError
 from semforge.files import existing_file, remove_temporaries, write_text
 from semforge.settings import Settings, load_settings

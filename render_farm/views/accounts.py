@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
-from render_farm.activity import latest
 from render_farm.clusters import PoolSettings, SlurmPool
-from render_farm.estimate import gpus
-from render_farm.journal import Attempt
-from render_farm.plan import Shard, Task
+from render_farm.disk.journal import Attempt
+from render_farm.planning.estimate import gpus
+from render_farm.planning.plan import Shard, Task
+from render_farm.views.activity import latest
 
 PAUSE_S = 600.0  # nothing ran for so long, until something was handed in: nobody wanted it to run
 HOUR_S = 3600.0

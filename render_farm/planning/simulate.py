@@ -14,10 +14,10 @@ from pydantic import Field
 from rich.console import Group
 
 from render_farm.clusters import Cluster, Count, PoolSettings, Positive, SlurmPool
-from render_farm.estimate import duration
-from render_farm.plan import Capacity
+from render_farm.planning.estimate import duration
+from render_farm.planning.plan import Capacity
+from render_farm.planning.queue_model import HOUR_S, USES, QueueModel, Site, Use
 from render_farm.pools.opening import slots
-from render_farm.queue_model import HOUR_S, USES, QueueModel, Site, Use
 from semforge.errors import InputError
 from semforge.settings import Settings, load_settings, parse_settings
 from semforge.tables import turned_table

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, replace
 
 from rich.table import Table
 
-from render_farm.balance import Load, finish_s
 from render_farm.clusters import LocalPool, PoolSettings, SlurmPool
-from render_farm.plan import STARTUP_S, Capacity, Task, plan_tasks, sample_seconds
+from render_farm.planning.balance import Load, finish_s
+from render_farm.planning.plan import STARTUP_S, Capacity, Task, plan_tasks, sample_seconds
 from semforge.tables import plain_table
 
 HOUR_S = 3600.0

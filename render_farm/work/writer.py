@@ -4,9 +4,9 @@ import os
 import time
 
 from blender_gen.sample import Header, Sample, verify_samples, write_samples
-from render_farm.folder import Folder
-from render_farm.journal import Journal
-from render_farm.plan import Shard, shards_of
+from render_farm.disk.folder import Folder
+from render_farm.disk.journal import Journal
+from render_farm.planning.plan import Shard, shards_of
 from semforge.errors import SemforgeError
 
 LARGEST_BUFFER = 256 * 2**20  # bytes of samples in memory, before compression

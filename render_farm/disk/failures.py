@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from render_farm.folder import Folder
-from render_farm.journal import read_lines
+from render_farm.disk.folder import Folder
+from render_farm.disk.journal import read_lines
 
 
 @dataclass(frozen=True)

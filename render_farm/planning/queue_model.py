@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from render_farm.balance import Load, apply, busy, rebalance, split_last
-from render_farm.plan import STARTUP_S, Capacity, Task, plan_tasks
-from render_farm.speed import ENOUGH
+from render_farm.planning.balance import Load, apply, busy, rebalance, split_last
+from render_farm.planning.plan import STARTUP_S, Capacity, Task, plan_tasks
+from render_farm.planning.speed import ENOUGH
 from semforge.errors import SemforgeError
 
 HOUR_S = 3600.0

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from heapq import heapify, heapreplace
 
-from render_farm.plan import Capacity, Shard, Task, plan_tasks, sample_seconds, shares, task_sizes
+from render_farm.planning.plan import Capacity, Shard, Task, plan_tasks, sample_seconds, shares, task_sizes
 
 GAIN = 0.1  # of the time left
 STARTUPS = 2.0  # of the pool that starts slowest

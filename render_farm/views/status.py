@@ -12,14 +12,14 @@ from rich.live import Live
 from rich.table import Table
 
 from blender_gen.sample import SampleFile, verify_samples
-from render_farm import activity
-from render_farm.activity import Alive, Submitted
-from render_farm.check import ShardState, dataset_problem, done_indices, header_problem, survey
-from render_farm.estimate import duration
-from render_farm.failures import quarantined, read_failures
-from render_farm.folder import Folder, Job
-from render_farm.journal import Attempt, read_journals, read_lines
-from render_farm.slurm import QueuedTask, queue
+from render_farm.disk.check import ShardState, dataset_problem, done_indices, header_problem, survey
+from render_farm.disk.failures import quarantined, read_failures
+from render_farm.disk.folder import Folder, Job
+from render_farm.disk.journal import Attempt, read_journals, read_lines
+from render_farm.planning.estimate import duration
+from render_farm.pools.slurm_commands import QueuedTask, queue
+from render_farm.views import activity
+from render_farm.views.activity import Alive, Submitted
 from semforge.errors import InputError
 from semforge.tables import plain_table
 

@@ -1,0 +1,1 @@
+"""What people see of a job, read from disk at any time."""

@@ -1,0 +1,1 @@
+"""One task at work: renderers looked after from outside, samples written as shards."""
