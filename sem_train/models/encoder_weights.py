@@ -33,7 +33,7 @@ def load_encoder(encoder: nn.Module, name: str, weights: str) -> None:
     path = known[weights](name) if weights in known else Path(weights)
     kinds = "encoder weights (none, imagenet, micronet, imagenet-micronet, or a .pth, .tar or .safetensors file)"
     stored = _read_weights(existing_file(path, kinds))
-    stored = {key.removeprefix("module.").removeprefix("encoder."): value for key, value in stored.items()}
+    stored = {_plain(key): value for key, value in stored.items()}
     wanted = encoder.state_dict()
     chosen = {key: _one_channel(stored[key], value) for key, value in wanted.items() if key in stored}
     misfits = [key for key, value in chosen.items() if value.shape != wanted[key].shape]
@@ -44,6 +44,11 @@ def load_encoder(encoder: nn.Module, name: str, weights: str) -> None:
             f"expected the weights of this encoder ({len(missing + misfits)} of {len(wanted)} tensors do not fit)"
         )
     encoder.load_state_dict(chosen, strict=False)
+
+
+def _plain(key: str) -> str:
+    """Name of a weight without what storing it from a parallel or a larger network put before it."""
+    return key.removeprefix("module.").removeprefix("encoder.").replace("features.module.", "features.", 1)
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -209,15 +209,23 @@ def test_micronet_weights_without_network_say_what_to_fetch_and_where_it_goes(
     assert f"get {address} elsewhere and save it as {cache / file}, or set" in str(error.value)
 
 
-def test_micronet_weights_are_read_from_where_they_were_to_be_put(cache):
-    stored = {k: torch.randn(v.shape) for k, v in build_model(ModelSettings(), 2, 0).encoder.state_dict().items()}
-    stored = {f"module.{key}": value for key, value in stored.items()} | {"module.fc.weight": torch.zeros(3)}
-    stored["module.conv1.weight"] = torch.randn(64, 3, 7, 7)
+@pytest.mark.parametrize(
+    ("encoder", "first", "prefix"),
+    [("resnet18", "conv1.weight", ("", "module.")),
+     ("mobilenet_v2", "features.0.0.weight", ("features.", "features.module."))],
+)  # fmt: skip
+def test_micronet_weights_are_read_from_where_they_were_to_be_put(encoder, first, prefix, cache):
+    plain = build_model(ModelSettings(encoder=encoder), 2, 0).encoder.state_dict()
+    last = [key for key in plain if key.endswith("weight")][-1]
+    plain = {key: torch.randn(value.shape) for key, value in plain.items()}
+    plain[first] = torch.randn(plain[first].shape[0], 3, *plain[first].shape[2:])  # RGB
+    stored = {key.replace(*prefix, 1): value for key, value in plain.items()} | {"module.fc.weight": torch.zeros(3)}
+    assert first not in stored
     cache.mkdir(parents=True)
-    torch.save({"state_dict": stored}, cache / "resnet18_pretrained_microscopynet_v1.0.pth.tar")
-    encoder = build_model(ModelSettings(weights="micronet"), 2, 0).encoder.state_dict()
-    torch.testing.assert_close(encoder["layer1.0.conv1.weight"], stored["module.layer1.0.conv1.weight"])
-    np.testing.assert_allclose(encoder["conv1.weight"], stored["module.conv1.weight"].sum(1, keepdim=True), rtol=1e-6)
+    torch.save({"state_dict": stored}, cache / f"{encoder}_pretrained_microscopynet_v1.0.pth.tar")
+    found = build_model(ModelSettings(encoder=encoder, weights="micronet"), 2, 0).encoder.state_dict()
+    torch.testing.assert_close(found[last], plain[last])
+    torch.testing.assert_close(found[first], plain[first].sum(1, keepdim=True))
 
 
 def test_encoder_without_micronet_weights_is_told_which_have_them():
