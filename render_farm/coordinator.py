@@ -10,6 +10,8 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import groupby
 
 from render_farm.clusters import Cluster
 from render_farm.disk.check import check_shard, set_aside
@@ -28,8 +30,30 @@ from render_farm.work.probe import seconds_per_sample
 from render_farm.work.task import DISK, DONE, NODE, STOPPED
 from semforge.errors import SemforgeError
 
-FRUITLESS = 10  # attempts in a row that ended without a new sample on disk, and the run gives up
+FRUITLESS = 10  # attempts in a row that ended without a new sample on disk while none is at work, and the run gives up
+HAND_INS = 10  # of one sample that every time came back not made, and the run gives up
+CANCELLATIONS = 2  # of one sample, by somebody else: then it is meant
+MADE_WAY = ("PREEMPTED", "TIMEOUT", "NODE_FAIL")  # Slurm's words
+LONGEST_PAUSE_S = 300.0  # between two hand-ins of what failed
 REFUSALS = 20  # looks in a row at which Slurm took no task while none was alive, and the run gives up
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An attempt that ended short of its samples."""
+
+    attempt: str
+    pool: str
+    node: str
+    problem: str
+    samples: frozenset[int]  # that it was to make and that are still missing
+    counts: bool  # it is a fault, and no making way for others
+    fruitless: bool  # it left nothing on disk
+    cancelled: bool  # by somebody else
+
+    def __str__(self) -> str:
+        where = f" on {self.node}" if self.node and not self.problem.endswith(f" on {self.node}") else ""
+        return f"pool {self.pool}{where}: {self.problem}"
 
 
 class RunFailed(SemforgeError):
@@ -58,6 +82,12 @@ class Coordinator:
         self._seen: set[str] = set()  # shards that were looked at
         self._withdrawn: set[str] = set()
         self._fruitless = 0
+        self._last_problem = ""
+        self._came_back: Counter[int] = Counter()  # samples that an attempt ended without, through a fault
+        self._cancelled: Counter[int] = Counter()  # samples of attempts that somebody else cancelled
+        self._not_before = 0.0  # on the clock of time.monotonic
+        self._pause_s = 0.0
+        self._told_of_queue = False
         self._node_failures: Counter[str] = Counter()
         self._speeds = Speeds(cluster, {pool.name: pool.slots for pool in pools})
         self._speeds.learn(read_journals(folder.journal))
@@ -98,26 +128,30 @@ class Coordinator:
         if self.adopted:
             self._reporter.note(f"{self.adopted} tasks of an earlier run are alive; following them")
         self._hand_in()
+        due = False
         while self._left:
             time.sleep(self._cluster.poll_s)
             if self._folder.cancel_mark.exists():
                 self.stop()
                 raise Cancelled(f"{self._folder.root}: cancelled; what is on disk is kept")
-            if self._look() or (self._refusals and not any(self._live.values())):
+            due = self._look() or due or (self._refusals > 0 and not any(self._live.values()))
+            if due and time.monotonic() >= self._not_before:
+                due = False
                 self._hand_in()
             self._balance()
             self._reporter.show(self._made())
-        self.stop()  # a slow copy of samples that are on disk by now
+        self.stop()  # slow copies of samples that are on disk by now
 
     def hand_in_all(self) -> dict[str, int]:
         """Hand in everything missing at once, for nobody will be there to hand in more."""
         return self._hand_in(all_at_once=True)
 
     def stop(self) -> None:
-        """End all tasks."""
+        """End all tasks but those that have said that they are done."""
+        spare = [a for live in self._live.values() for a in live if self._has_ended(a)]
         for pool in self._pools.values():
             try:
-                pool.stop()
+                pool.stop(spare)
             except SlurmError as error:
                 self._reporter.note(f"{error}; tasks of pool {pool.name} go on, end them with render-farm cancel")
 
@@ -125,6 +159,10 @@ class Coordinator:
         """Go; processes of this machine end, what is in Slurm's queue goes on."""
         for pool in self._pools.values():
             pool.leave()
+
+    def _has_ended(self, attempt: str) -> bool:
+        written = [] if attempt in self._queued else read_journal(self._folder.journal_path(attempt))
+        return bool(written) and written[-1].ended is not None
 
     def _count_done(self, indices: Collection[int]) -> None:
         self._done.update(indices)
@@ -182,23 +220,68 @@ class Coordinator:
         for name, pool in self._pools.items():
             alive = pool.look()
             if alive is None:
-                self._reporter.note("Slurm's queue cannot be asked; waiting")
+                self._queue_is_silent()
                 continue
             self._queued |= {attempt for attempt, state in alive.items() if state == "queued"}
             ended[name] = [attempt for attempt in self._live[name] if attempt not in alive]
         before = len(self._done)
         self._find_shards()
+        faults: list[Fault] = []
         for name, attempts in ended.items():
             endings = self._pools[name].endings(attempts)
-            for attempt in attempts:
-                self._note_end(name, attempt, endings.get(attempt))
-        if len(self._done) > before:
-            self._fruitless = 0
-        if self._fruitless >= FRUITLESS:
-            self.stop()
-            raise RunFailed(f"the last {FRUITLESS} tasks ended without a sample; the last one: {self._last_problem}")
+            faults += [
+                fault for attempt in attempts if (fault := self._end(name, attempt, endings.get(attempt))) is not None
+            ]
+        self._weigh(faults, progress=len(self._done) > before)
         learned = self._learn()
         return any(ended.values()) or (self._held_back and learned)
+
+    def _queue_is_silent(self) -> None:
+        if not self._told_of_queue:
+            self._told_of_queue = True
+            self._reporter.note("Slurm's queue cannot be asked; waiting until it can")
+
+    def _weigh(self, faults: Sequence[Fault], progress: bool) -> None:
+        """Tell of attempts that ended short of their samples, and see whether it makes sense to go on."""
+        for text, alike in groupby(sorted(faults, key=str), key=str):
+            found = list(alike)
+            count = f" ({len(found)} tasks)" if len(found) > 1 else ""
+            samples = sum(len(fault.samples) for fault in found)
+            self._reporter.note(f"{text}{count}; {samples} samples go to another attempt")
+        for fault in faults:
+            (self._cancelled if fault.cancelled else self._came_back).update(fault.samples if fault.counts else ())
+        self._stop_if_told_to(faults)
+        wrong = [fault for fault in faults if fault.counts and not fault.cancelled]
+        if wrong:
+            self._last_problem = f"{wrong[-1]} (log: {self._folder.log_path(wrong[-1].attempt)})"
+            self._pause_s = min(LONGEST_PAUSE_S, max(self._cluster.poll_s, 2 * self._pause_s))
+            self._not_before = time.monotonic() + (self._pause_s if self._pause_s > self._cluster.poll_s else 0.0)
+        elif progress:
+            self._pause_s = 0.0
+        self._fruitless = 0 if progress else self._fruitless + sum(fault.fruitless for fault in wrong)
+        at_work = any(self._speeds.made.get(attempt) for live in self._live.values() for attempt in live)
+        if self._fruitless >= FRUITLESS and not at_work:
+            self.stop()
+            raise RunFailed(
+                f"the last {self._fruitless} tasks ended without a sample; the last one: {self._last_problem}"
+            )
+        if hopeless := [index for index, times in self._came_back.items() if times >= HAND_INS and index in self._left]:
+            self.stop()
+            raise RunFailed(
+                f"sample {hopeless[0]} came back not made from {HAND_INS} attempts; the last one: {self._last_problem}"
+            )
+
+    def _stop_if_told_to(self, faults: Sequence[Fault]) -> None:
+        """Somebody who cancels all tasks, or the same samples again, means it."""
+        cancelled = [fault for fault in faults if fault.cancelled]
+        everything = len(cancelled) > 1 and not any(self._live.values())
+        again = any(times >= CANCELLATIONS for index, times in self._cancelled.items() if index in self._left)
+        if cancelled and (everything or again):
+            self.stop()
+            raise Cancelled(
+                f"{self._folder.root}: its tasks were cancelled ({cancelled[-1].problem}); what is on disk is kept, "
+                f"go on with render-farm resume {self._folder.root}"
+            )
 
     def _find_shards(self) -> None:
         for shard in self._folder.shards_on_disk():
@@ -213,8 +296,8 @@ class Coordinator:
                         self._reporter.note(set_aside(state))
                         self._seen.discard(shard.name)
 
-    def _note_end(self, pool: str, attempt: str, ending: Ending | None) -> None:
-        """Find out why an attempt ended, and whom it counts against."""
+    def _end(self, pool: str, attempt: str, ending: Ending | None) -> Fault | None:
+        """Find out why an attempt ended short of its samples, and whom it counts against; None if it did not."""
         own = self._live[pool].pop(attempt)
         written = read_journal(self._folder.journal_path(attempt))
         journal = written[-1] if written else None
@@ -222,30 +305,29 @@ class Coordinator:
         self._speeds.learn([journal] if journal else [])
         left = own & self._left
         if attempt in self._withdrawn or not left:
-            return
+            return None
         why = journal.why if journal else ""
         if why.startswith(DISK) or is_full(self._folder):
             self.stop()
             raise cannot_write(self._folder, why.removeprefix(f"{DISK}: ") or "no space left")
         told = ending.problem if ending else "ended, nobody knows why"
         problem = told if why in ("", STOPPED) else why
-        node = f" on {journal.node}" if journal and not problem.endswith(f" on {journal.node}") else ""
-        self._last_problem = f"{problem}{node} (log: {self._folder.log_path(attempt)})"
-        if not (journal and journal.shards) and not _was_told_to_go(why, ending):
-            self._fruitless += 1
+        node = journal.node if journal else ending.node if ending else ""
         if why.startswith(NODE) and self._cluster.pools[pool].engine == "local":
             self.stop()
             raise RunFailed(f"{problem.removeprefix(f'{NODE}: ')} (log: {self._folder.log_path(attempt)})")
-        if why.startswith(NODE) or (ending and ending.blame == "node"):
-            self._blame_node(journal.node if journal else "", problem)
+        began = journal is not None and journal.ready is not None
+        if why.startswith(NODE) or (ending and (ending.blame == "node" or (ending.blame == "sample" and not began))):
+            self._blame_node(node, problem)
         elif not why and ending and ending.blame == "sample" and journal:
             self._blame_sample(own, journal, ending.problem)
-        elif why and why != DONE and why != STOPPED:
+        elif journal and why not in ("", DONE, STOPPED):
             self._blame_sample(own, journal, why)
-        if left := left & self._left:
-            self._reporter.note(
-                f"{attempt} of pool {pool}{node}: {problem}; {len(left)} of its samples go to another attempt"
-            )
+        return Fault(
+            attempt, pool, node, problem, frozenset(own & self._left),
+            counts=not _was_told_to_go(why, ending), fruitless=not (journal and journal.shards),
+            cancelled=ending is not None and ending.cancelled,
+        )  # fmt: skip
 
     def _blame_node(self, node: str, problem: str) -> None:
         self._node_failures[node] += 1
@@ -254,10 +336,15 @@ class Coordinator:
             for pool in self._pools.values():
                 pool.avoid([node])
 
-    def _blame_sample(self, own: set[int], journal: Attempt | None, problem: str) -> None:
-        """A task died with its renderer: the first sample that it had not made was under way."""
-        under_way = [index for index in sorted(own & self._left) if not _made(journal, index)]
-        if under_way and journal is not None:
+    def _blame_sample(self, own: set[int], journal: Attempt, problem: str) -> None:
+        """A task died with its renderer: the first sample that it had not made was under way.
+
+        That is known of a task with one renderer that took its samples in order; of another it would be a guess.
+        """
+        if journal.processes > 1 or journal.failures:
+            return
+        under_way = [index for index in sorted(own & self._left) if index not in journal.samples]
+        if under_way:
             record_failure(self._folder, under_way[0], failure(journal.node, journal.id, problem))
             self._give_up(quarantined(read_failures(self._folder, under_way[:1]), self._job.attempts))
 
@@ -313,10 +400,8 @@ class Coordinator:
         return self._job.count - len(self._left) - len(self.given_up) + len(in_memory & self._left)
 
 
-def _made(journal: Attempt | None, index: int) -> bool:
-    return journal is not None and index in journal.samples
-
-
 def _was_told_to_go(why: str, ending: Ending | None) -> bool:
     """Whether an attempt made way for another job: on a busy site that happens to many at once."""
-    return why == STOPPED or (ending is not None and ending.problem.startswith("PREEMPTED"))
+    if ending is None or ending.cancelled:
+        return why == STOPPED and ending is None
+    return why == STOPPED or ending.problem.startswith(MADE_WAY)

@@ -18,6 +18,8 @@ class Ending:
 
     problem: str
     blame: Literal["sample", "node", "nobody"]
+    node: str = ""
+    cancelled: bool = False  # by somebody else than this run
 
 
 class Pool(Protocol):
@@ -54,8 +56,8 @@ class Pool(Protocol):
         """Send no more tasks to these nodes."""
         ...
 
-    def stop(self) -> None:
-        """End all tasks."""
+    def stop(self, spare: Collection[str] = ()) -> None:
+        """End all tasks but those that are about to end by themselves."""
         ...
 
     def leave(self) -> None:

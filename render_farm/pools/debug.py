@@ -59,7 +59,7 @@ class DebugPool:
     def avoid(self, nodes: Collection[str]) -> None:
         """There is only this one."""
 
-    def stop(self) -> None:
+    def stop(self, spare: Collection[str] = ()) -> None:
         """As `Pool.stop`."""
         self._queued.clear()
 

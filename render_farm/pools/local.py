@@ -69,7 +69,7 @@ class LocalPool:
     def avoid(self, nodes: Collection[str]) -> None:
         """There is only this one."""
 
-    def stop(self) -> None:
+    def stop(self, spare: Collection[str] = ()) -> None:
         """End and reap all processes: first asked, then, after a moment, killed."""
         self._queued.clear()
         for process in self._running.values():

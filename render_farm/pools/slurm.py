@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -57,6 +57,7 @@ class SlurmPool:
     _avoided: set[str] = field(default_factory=set)
     _tasks: dict[str, QueuedTask] = field(default_factory=dict)
     _jobs: set[str] = field(default_factory=set)
+    _throttle: dict[str, int] = field(default_factory=dict)  # tasks of a job that may run at a time
     _stuck: dict[str, str] = field(default_factory=dict)  # tasks that could not be started, and why
 
     def __post_init__(self) -> None:
@@ -80,17 +81,23 @@ class SlurmPool:
         for first in range(0, len(tasks), size):
             part = tasks[first : first + size]
             calls = [SlurmCall(self.order("", task)) for task in part]
+            alive = self._alive_by_job()
+            room = self._room(alive)
+            if room > 0:
+                more["array_parallelism"] = min(room, self.settings.parallel)
+            else:  # Slurm's limit is one of a single array: the next begins when those before are through
+                more["dependency"] = "afterany:" + ":".join(sorted(alive))
             try:
                 job = submit_array(self.settings, calls, self.files, self.folder.queue_name, **more)
             except SlurmError:
                 if not attempts:
                     raise
                 break
-            # The whole of `parallel` holds for each array: the next one begins when this one is through.
-            more["dependency"] = f"afterany:{job}"
             record_submission(self.folder, self.name, "slurm", job, part)
             self._jobs.add(job)
+            self._throttle[job] = room if room > 0 else 0
             attempts |= {f"{job}_{k}": task for k, task in enumerate(part)}
+            self._tasks |= dict.fromkeys((f"{job}_{k}" for k in range(len(part))), QueuedTask("PENDING", "", ""))
         self.queue.forget()
         return attempts
 
@@ -111,7 +118,38 @@ class SlurmPool:
             self._stuck |= stuck
             with suppress(SlurmError):  # if not now, then at the next look
                 slurm.cancel(stuck)
+        self._use_room()
         return {attempt: "queued" if task.waits else "running" for attempt, task in self._tasks.items() if task.alive}
+
+    def _alive_by_job(self) -> dict[str, list[QueuedTask]]:
+        found: dict[str, list[QueuedTask]] = {}
+        for attempt, task in self._tasks.items():
+            if task.alive:
+                found.setdefault(attempt.partition("_")[0], []).append(task)
+        return found
+
+    def _allowed(self, job: str, alive: Sequence[QueuedTask]) -> int:
+        """How many tasks of a job may run at a time; 0 while it waits for others to end."""
+        waits = all(task.reason == "Dependency" for task in alive)
+        return 0 if waits else min(len(alive), self._throttle.get(job, self.settings.parallel))
+
+    def _room(self, alive: Mapping[str, Sequence[QueuedTask]]) -> int:
+        """Of the tasks that may run at a time, those that no array may use now."""
+        return self.settings.parallel - sum(self._allowed(job, tasks) for job, tasks in alive.items())
+
+    def _use_room(self) -> None:
+        """Let the oldest array that waits have the slots that others no longer use."""
+        alive = self._alive_by_job()
+        room = self._room(alive)
+        for job in sorted(alive, key=int):
+            allowed = self._allowed(job, alive[job])
+            if room <= 0 or allowed >= len(alive[job]):
+                continue
+            more = min(room, len(alive[job]) - allowed)
+            with suppress(SlurmError):  # if not now, then at the next look
+                slurm.allow(job, allowed + more)
+                self._throttle[job] = allowed + more
+                room -= more
 
     def withdraw(self, attempts: Collection[str]) -> None:
         """As `Pool.withdraw`."""
@@ -124,16 +162,21 @@ class SlurmPool:
         told = {attempt: self._tasks[attempt].ending for attempt in known}
         told |= slurm.endings(set(attempts) - set(known))
         told |= {attempt: self._stuck[attempt] for attempt in attempts if attempt in self._stuck}
-        return {attempt: Ending(state, blame(state)) for attempt, state in told.items()}
+        return {attempt: self._ending(attempt, state) for attempt, state in told.items()}
+
+    def _ending(self, attempt: str, state: str) -> Ending:
+        task = self._tasks.get(attempt)
+        return Ending(state, blame(state), task.node if task else "", state.startswith("CANCELLED"))
 
     def avoid(self, nodes: Collection[str]) -> None:
         """As `Pool.avoid`, of those in the queue as well."""
         self._avoided |= set(nodes)
         slurm.avoid({attempt.partition("_")[0] for attempt, task in self._tasks.items() if task.waits}, self._avoided)
 
-    def stop(self) -> None:
+    def stop(self, spare: Collection[str] = ()) -> None:
         """As `Pool.stop`; Slurm ends them in its own time."""
-        slurm.cancel(attempt for attempt, task in (self.queue.tasks() or {}).items() if task.alive)
+        tasks = self.queue.tasks() or {}
+        slurm.cancel(attempt for attempt, task in tasks.items() if task.alive and attempt not in spare)
 
     def leave(self) -> None:
         """As `Pool.leave`."""

@@ -142,6 +142,11 @@ def avoid(jobs: Iterable[str], nodes: Collection[str]) -> None:
             continue
 
 
+def allow(job: str, tasks: int) -> None:
+    """Let so many tasks of a job run at a time, whatever it was told to wait for. Raises SlurmError."""
+    _call("scontrol", "update", f"JobId={job}", f"ArrayTaskThrottle={tasks}", "Dependency=")
+
+
 def largest_array() -> int:
     """How many tasks an array may have at this site."""
     try:
