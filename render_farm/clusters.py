@@ -16,6 +16,9 @@ from semforge.settings import Settings, load_settings
 
 DeviceChoice = Literal["cpu", "optix", "cuda", "hip", "oneapi", "auto"]
 
+SAMPLE_TIMEOUT_MIN = 30.0  # unless the settings say otherwise, or a task's time limit is too short for it
+LEAST_POLL_S = 1.0  # of a Slurm queue, which all users of a site share
+
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 
@@ -30,7 +33,7 @@ class _Pool(Settings):
     seconds_per_sample: Positive | None = None  # of one task, if known; measured as soon as there are samples
     relative_speed: Positive = 1.0  # of one task against this machine's worker, until it is measured
     watts_per_task: Positive = 60.0  # under load, for the estimate of energy
-    sample_timeout_min: Positive = 30.0  # a renderer silent for so long is killed
+    sample_timeout_min: Positive | None = None  # a renderer silent for so long is killed; default: 30, or what fits
 
 
 class LocalPool(_Pool):
@@ -70,7 +73,27 @@ class SlurmPool(_Pool):
     def _task_fits_its_limit(self) -> "SlurmPool":
         if self.minutes_per_task > self.time_min:
             raise ValueError(f"minutes_per_task {self.minutes_per_task:g} is over time_min {self.time_min}")
+        most_s = self.time_min * 60 // 2
+        if self.grace_s > most_s:
+            raise ValueError(
+                f"grace_s {self.grace_s} is over half of time_min {self.time_min}; expected grace_s {most_s} or less, "
+                "or a longer time_min"
+            )
+        if self.sample_timeout_min is not None and self.sample_timeout_min > self.longest_silence_min:
+            raise ValueError(
+                f"sample_timeout_min {self.sample_timeout_min:g} is over half of time_min {self.time_min} less grace_s "
+                f"{self.grace_s}; expected {self.longest_silence_min:g} or less, or a longer time_min"
+            )
         return self
+
+    @property
+    def longest_silence_min(self) -> float:
+        """The longest `sample_timeout_min` with which a task gets over a sample that hangs.
+
+        A renderer may be silent for so long twice, while it starts and over its first sample. If
+        the time limit came first, the task would be requeued to the same sample, for ever.
+        """
+        return (self.time_min * 60 - self.grace_s) / 120
 
 
 PoolSettings = Annotated[LocalPool | DebugPool | SlurmPool, Field(discriminator="engine")]
@@ -82,7 +105,7 @@ class Cluster(Settings):
     description: str = ""
     pools: dict[str, PoolSettings] = Field(min_length=1)
     checkpoint_s: Positive = 60.0  # a task writes what it has rendered at least this often
-    poll_s: Positive = 15.0  # between two looks at Slurm's queue
+    poll_s: Positive = 15.0  # between two looks at Slurm's queue; with a Slurm pool 1 or more
     node_failures: Count = 3  # after so many failures there a node gets no more tasks
     folder: Path | None = None  # for Slurm's and submitit's own files; default: below the job's folder
 
@@ -90,6 +113,15 @@ class Cluster(Settings):
     def _debug_is_alone(self) -> "Cluster":
         if len(self.pools) > 1 and any(pool.engine == "debug" for pool in self.pools.values()):
             raise ValueError("pools: a debug pool works alone")
+        return self
+
+    @model_validator(mode="after")
+    def _spares_the_controller(self) -> "Cluster":
+        if self.poll_s < LEAST_POLL_S and any(pool.engine == "slurm" for pool in self.pools.values()):
+            raise ValueError(
+                f"poll_s {self.poll_s:g} asks Slurm's controller too often; expected {LEAST_POLL_S:g} or more, "
+                "15 where others work"
+            )
         return self
 
 

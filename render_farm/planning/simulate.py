@@ -18,7 +18,6 @@ from render_farm.planning.estimate import duration
 from render_farm.planning.plan import Capacity
 from render_farm.planning.queue_model import HOUR_S, USES, QueueModel, Site, Use
 from render_farm.pools.opening import slots
-from semforge.errors import InputError
 from semforge.settings import Settings, load_settings, parse_settings
 from semforge.tables import turned_table
 
@@ -124,8 +123,7 @@ def load_chances(path: Path | None, overrides: Iterable[str] = ()) -> Chances:
 def simulate(cluster: Cluster, count: int, chances: Chances | None = None, seed: int = 0) -> Simulation:
     """Render `count` samples in a model of the cluster.
 
-    Raises InputError for a pool whose tasks have no time, SemforgeError if they fail so often that nothing is
-    ever finished.
+    Raises SemforgeError if tasks fail so often that nothing is ever finished.
     """
     chances = chances or Chances()
     model = model_of(cluster, count, chances, seed)
@@ -142,8 +140,6 @@ def model_of(cluster: Cluster, count: int, chances: Chances, seed: int) -> Queue
 def _site(name: str, settings: PoolSettings, chances: Chances) -> Site:
     in_slurm = isinstance(settings, SlurmPool)
     limit_s = settings.time_min * 60.0 - settings.grace_s if isinstance(settings, SlurmPool) else float("inf")
-    if limit_s <= 0:
-        raise InputError(f"pool {name}: its grace_s leaves nothing of time_min; make time_min longer")
     seconds = settings.seconds_per_sample or chances.seconds_per_sample / settings.relative_speed
     return Site(
         capacity=Capacity(

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection, Sequence
 
-from render_farm.clusters import Cluster, PoolSettings
+from render_farm.clusters import SAMPLE_TIMEOUT_MIN, Cluster, PoolSettings
 from render_farm.clusters import LocalPool as LocalSettings
 from render_farm.clusters import SlurmPool as SlurmSettings
 from render_farm.disk.folder import Folder
@@ -79,11 +79,12 @@ def cancel_all(folder: Folder) -> list[str]:
 
 
 def sample_timeout_s(settings: PoolSettings) -> float:
-    """Silence after which a renderer is killed: soon enough that a task's time limit does not hide it for ever."""
-    asked = settings.sample_timeout_min * 60
+    """Silence after which a renderer is killed: as the settings say, or 30 min, or what a task's time limit leaves."""
+    if settings.sample_timeout_min is not None:
+        return settings.sample_timeout_min * 60
     if isinstance(settings, SlurmSettings):
-        return min(asked, max(1.0, (settings.time_min * 60 - settings.grace_s) / 2))
-    return asked
+        return min(SAMPLE_TIMEOUT_MIN, settings.longest_silence_min) * 60
+    return SAMPLE_TIMEOUT_MIN * 60
 
 
 def _open(

@@ -37,7 +37,7 @@ GPU = {**CPU, "partition": "gpu", "gres": "gpu:1"}
 
 def slurm_cluster(**settings: Any) -> Cluster:
     """Two nodes of each pool, looked at often; samples take what `pause_s` of the fakes says, which is known."""
-    return Cluster.model_validate({"pools": {"cpu": CPU, "gpu": GPU}, "poll_s": 0.5, "checkpoint_s": 2} | settings)
+    return Cluster.model_validate({"pools": {"cpu": CPU, "gpu": GPU}, "poll_s": 1, "checkpoint_s": 2} | settings)
 
 
 def one_pool(partition: str = "cpu", **settings: Any) -> dict[str, dict[str, Any]]:

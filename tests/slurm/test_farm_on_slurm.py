@@ -215,7 +215,7 @@ def test_lost_nodes_and_a_time_limit(farm: Farm, tmp_path: Path, slurm: SlurmClu
     # Two jobs at the same time: Slurm takes half a minute to find a node dead, and as long to look at time limits.
     robbed, limited = Folder(tmp_path / "robbed"), Folder(tmp_path / "limited")
     job, long_job = make_job(count=48, shard_size=16), make_job(count=44, shard_size=44)
-    short = {**GPU, "parallel": 1, "time_min": 1, "minutes_per_task": 1, "grace_s": 58, "seconds_per_sample": 0.05}
+    short = {**GPU, "parallel": 1, "time_min": 1, "minutes_per_task": 1, "grace_s": 30, "seconds_per_sample": 0.05}
     over = farm.start(limited, long_job, slurm_cluster(pools={"gpu": short}, checkpoint_s=60), pause_s=0.8)
     run = farm.start(robbed, job, slurm_cluster(pools=one_pool(parallel=3)), pause_s=0.4)
     on = {attempt.node: attempt.id for attempt in tasks_at_work(slurm, robbed, 3)}

@@ -53,7 +53,7 @@ class Bench:
         (folder / "train.yaml").write_text(yaml.safe_dump(config))
         pool = {"engine": "slurm", "cpus": 1, "memory_gb": 2, "time_min": 10, "minutes_per_task": 5, "grace_s": 10}
         pools = {"cpu": {**pool, "partition": partition}, "gpu": {**pool, "partition": "gpu", "gres": "gpu:1"}}
-        (folder / "site.yaml").write_text(yaml.safe_dump({"pools": pools, "poll_s": 0.5}))
+        (folder / "site.yaml").write_text(yaml.safe_dump({"pools": pools, "poll_s": 1}))
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "render_farm", "train", "train.yaml", "--cluster", "site.yaml", "--nodes", "2"]
