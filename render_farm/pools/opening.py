@@ -7,16 +7,20 @@ from render_farm.clusters import SAMPLE_TIMEOUT_MIN, Cluster, PoolSettings
 from render_farm.clusters import LocalPool as LocalSettings
 from render_farm.clusters import SlurmPool as SlurmSettings
 from render_farm.disk.folder import Folder
+from render_farm.disk.journal import read_lines
 from render_farm.planning.plan import Task
 from render_farm.pools import Pool
 from render_farm.pools import slurm_commands as slurm
 from render_farm.pools.debug import DebugPool
 from render_farm.pools.local import LocalPool, MakeOrder
 from render_farm.pools.slurm import SlurmPool, SlurmQueue
+from render_farm.pools.slurm_commands import SlurmError
 from render_farm.pools.submissions import read_submissions
 from render_farm.work.child import RENDERER
 from render_farm.work.task import Order
 from semforge.errors import InputError
+
+SLURM_FILES = "slurm"  # submitit's own files, below the job's folder
 
 
 def open_pools(
@@ -51,20 +55,25 @@ def cancel_strays(folder: Folder, pools: Collection[str]) -> int:
     """Cancel what is in Slurm's queue under this folder's name but of none of these pools; returns how many.
 
     A run that was killed between handing in an array and writing that down leaves such tasks,
-    and so does one that worked with another cluster.
+    and so does one that worked with another cluster. Raises SlurmError if the queue cannot be asked.
     """
+    if not slurm.available() or not _uses_slurm(folder):
+        return 0  # where there is no Slurm the pools are local, and render what is left in any case
     known = {attempt.partition("_")[0] for pool in pools for attempt in read_submissions(folder, pool)}
-    tasks = slurm.queue(folder.queue_name) or {}
+    tasks = _ask_queue(folder, "tasks of an earlier run may be alive; try again later")
     strays = [attempt for attempt, task in tasks.items() if task.alive and attempt.partition("_")[0] not in known]
     slurm.cancel(strays)
     return len(strays)
 
 
 def cancel_all(folder: Folder) -> list[str]:
-    """Stop the run at work in the folder, if there is one, and cancel its tasks in Slurm's queue; says what it did."""
+    """Stop the run at work in the folder, if there is one, and cancel its tasks in Slurm's queue; says what it did.
+
+    Raises SlurmError, and does nothing, if tasks were handed in to Slurm and its queue cannot be asked.
+    """
     said = []
+    tasks = _ask_queue(folder, "nothing was cancelled") if _uses_slurm(folder) else {}
     folder.cancel_mark.touch()
-    tasks = slurm.queue(folder.queue_name) or {}
     alive = [attempt for attempt, task in tasks.items() if task.alive]
     slurm.cancel(alive)
     if alive:
@@ -76,6 +85,22 @@ def cancel_all(folder: Folder) -> list[str]:
     else:
         said = said or ["nothing is at work here"]
     return said
+
+
+def _uses_slurm(folder: Folder) -> bool:
+    """Whether tasks were ever handed in to Slurm, or may have been and nobody wrote it down."""
+    return (
+        any(line["engine"] == "slurm" for line in read_lines(folder.submissions))
+        or (folder.root / SLURM_FILES).is_dir()
+        or (folder.cluster_file.exists() and "engine: slurm" in folder.cluster_file.read_text(encoding="utf-8"))
+    )
+
+
+def _ask_queue(folder: Folder, so: str) -> dict[str, slurm.QueuedTask]:
+    try:
+        return slurm.read_queue(folder.queue_name)
+    except SlurmError as error:
+        raise SlurmError(f"Slurm's queue cannot be asked ({error}), {so}") from error
 
 
 def sample_timeout_s(settings: PoolSettings) -> float:
@@ -94,7 +119,7 @@ def _open(
     wide = (workers or slots(settings)) if settings.engine == "local" else slots(settings)
     order = _orders(name, settings, cluster, folder, wide, command)
     if isinstance(settings, SlurmSettings):
-        return SlurmPool(name, settings, folder, order, queue, cluster.folder or folder.root / "slurm")
+        return SlurmPool(name, settings, folder, order, queue, cluster.folder or folder.root / SLURM_FILES)
     if settings.engine == "debug":
         return DebugPool(name, folder, order)
     return LocalPool(name, wide, folder, order)

@@ -6,15 +6,16 @@ Only commands that every user may give. All parsing is in functions of text.
 import re
 import shutil
 import subprocess
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from semforge.errors import SemforgeError
 
-PATIENCE_S = 60.0
+PATIENCE_S = 15.0  # after that a command is ended, and the user hears of it
 DEFAULT_ARRAY = 1001  # Slurm's own MaxArraySize
 ENDED = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
          "PREEMPTED", "REVOKED", "TIMEOUT")  # fmt: skip
+GENERAL = r"(Batch job submission failed|allocation failure): "  # before Slurm's reason, or a second one
 
 
 class SlurmError(SemforgeError):
@@ -61,12 +62,17 @@ def queue(name: str) -> dict[str, QueuedTask] | None:
 
     None if the queue cannot be asked, now or here: the answer is not 'none'.
     """
-    if not available():
-        return None
     try:
-        return parse_queue(_call("squeue", "-h", "-r", "--me", "-t", "all", "-n", name, "-o", "%F|%K|%T|%N|%r"))
+        return read_queue(name)
     except SlurmError:
         return None
+
+
+def read_queue(name: str) -> dict[str, QueuedTask]:
+    """As `queue`. Raises SlurmError, with Slurm's words, if the queue cannot be asked."""
+    if not available():
+        raise SlurmError("squeue is not found here")
+    return parse_queue(_call("squeue", "-h", "-r", "--me", "-t", "all", "-n", name, "-o", "%F|%K|%T|%N|%r"))
 
 
 def parse_queue(text: str) -> dict[str, QueuedTask]:
@@ -161,11 +167,46 @@ def parse_array_limit(text: str) -> int:
     return max(1, int(match[1]) - 1) if match else DEFAULT_ARRAY - 1
 
 
-def _call(*command: str) -> str:
+def telling_line(text: str) -> str:
+    """The line of what a command of Slurm's complained about that says most, without the program's name."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith('Try "')]
+    lines = [line for line in lines if "error: " in line] or lines or ["no reason given"]
+    said = [re.sub(r"^(s[a-z]+: )?((error|fatal): )?", "", line) for line in lines]
+    # After a line with the reason comes one that says the same in general, or something else.
+    special = [line for line in said if not re.match(GENERAL, line)]
+    return re.sub(GENERAL, "", (special or said)[-1])
+
+
+def objections(script: str) -> str:
+    """What sbatch would have against a batch script, in its words; empty if none or not known."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SlurmError(f"{command[0]}: {error}") from error
+        done = _run(("sbatch", "--test-only"), script)
+    except SlurmError:
+        return ""  # a busy controller takes long to work out when a job would start
+    return done.stderr.strip() or f"exit {done.returncode}" if done.returncode else ""
+
+
+def all_nodes_up(partition: str | None) -> bool:
+    """Whether a partition, or every one, is up and no node of it is down, drained or silent; False if not known."""
+    where = ["-p", partition] if partition else []
+    try:
+        lines = _call("sinfo", "-h", *where, "-o", "%a|%T").splitlines()
+    except SlurmError:
+        return False
+    return bool(lines) and all(re.fullmatch(r"up\|(idle|mixed|allocated|completing)[^*]?", line) for line in lines)
+
+
+def _call(*command: str) -> str:
+    done = _run(command)
     if done.returncode:
-        raise SlurmError(f"{command[0]}: {(done.stderr or done.stdout).strip() or f'exit {done.returncode}'}")
+        raise SlurmError(f"{command[0]}: {telling_line(done.stderr or done.stdout or f'exit {done.returncode}')}")
     return done.stdout
+
+
+def _run(command: Sequence[str], text: str = "") -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(command, input=text, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise SlurmError(f"{command[0]}: no answer from Slurm's controller in {PATIENCE_S:g} s") from error
+    except OSError as error:
+        raise SlurmError(f"{command[0]}: {error}") from error

@@ -1,20 +1,35 @@
 """How Slurm's answers read, and what it is asked for; without a Slurm."""
 
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from farm_fakes import make_job
 from hypothesis import given
 from hypothesis import strategies as st
 
 from render_farm.clusters import LocalPool, SlurmPool
-from render_farm.pools.opening import sample_timeout_s
+from render_farm.disk.folder import Folder
+from render_farm.planning.plan import Task
+from render_farm.pools import slurm_commands
+from render_farm.pools.opening import cancel_all, cancel_strays, sample_timeout_s
 from render_farm.pools.slurm import blame
 from render_farm.pools.slurm_commands import (
     ENDED,
     QueuedTask,
+    SlurmError,
     index_ranges,
     parse_array_limit,
     parse_endings,
     parse_queue,
+    queue,
+    read_queue,
+    telling_line,
 )
 from render_farm.pools.submission import slurm_parameters
+from render_farm.pools.submissions import record_submission
 
 # As squeue -h -r -t all -o '%F|%K|%T|%N|%r' of Slurm 22.05 printed it.
 QUEUE = """\
@@ -107,3 +122,100 @@ def test_a_silent_renderer_is_killed_before_the_time_limit_ends_its_task() -> No
     assert sample_timeout_s(SlurmPool(engine="slurm", time_min=120)) == 30 * 60
     assert sample_timeout_s(SlurmPool(engine="slurm", time_min=120, sample_timeout_min=50)) == 50 * 60
     assert sample_timeout_s(LocalPool()) == sample_timeout_s(LocalPool(sample_timeout_min=30)) == 30 * 60
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Puts a shell script where a command of Slurm's would be found."""
+    place = tmp_path / "bin"
+    place.mkdir()
+    monkeypatch.setenv("PATH", f"{place}{os.pathsep}{os.environ['PATH']}")
+
+    def put(name: str, script: str) -> None:
+        (place / name).write_text(f"#!/bin/sh\n{script}\n")
+        (place / name).chmod(0o755)
+
+    return put
+
+
+UNREACHABLE = "echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    """Of a job that two tasks were handed in for."""
+    folder = Folder(tmp_path / "out")
+    folder.begin(make_job())
+    record_submission(folder, "cpu", "slurm", "12", [Task.of(range(4)), Task.of(range(4, 8))])
+    return folder
+
+
+def test_cancel_does_nothing_while_the_queue_cannot_be_asked(
+    folder: Folder, command: Callable[[str, str], None]
+) -> None:
+    command("squeue", UNREACHABLE)
+    with pytest.raises(SlurmError) as caught:
+        cancel_all(folder)
+    reason = "squeue: slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
+    assert str(caught.value) == f"Slurm's queue cannot be asked ({reason}), nothing was cancelled"
+    assert not folder.cancel_mark.exists()
+    with pytest.raises(SlurmError, match="connect failure"):
+        cancel_strays(folder, ["cpu"])
+    assert queue(folder.queue_name) is None
+
+
+def test_a_folder_that_never_met_slurm_can_be_cancelled_without_it(
+    tmp_path: Path, command: Callable[[str, str], None]
+) -> None:
+    command("squeue", UNREACHABLE)
+    folder = Folder(tmp_path / "local")
+    folder.begin(make_job())
+    assert cancel_all(folder) == ["nothing is at work here"]
+    assert cancel_strays(folder, ["local"]) == 0
+
+
+def test_cancel_takes_out_what_is_alive(folder: Folder, tmp_path: Path, command: Callable[[str, str], None]) -> None:
+    command("squeue", "printf '12|0|RUNNING|n1|None\\n12|1|COMPLETED|n1|None\\n13|0|PENDING||Priority\\n'")
+    command("scancel", f'echo "$@" >> {tmp_path}/cancelled')
+    assert cancel_strays(folder, ["cpu"]) == 1
+    assert cancel_all(folder) == ["2 tasks cancelled in Slurm's queue"]
+    assert (tmp_path / "cancelled").read_text() == "--quiet 13\n--quiet 12 13\n"
+
+
+def test_a_silent_controller_is_not_waited_for_longer_than_patience(
+    command: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command("squeue", "exec sleep 30")
+    monkeypatch.setattr(slurm_commands, "PATIENCE_S", 0.2)
+    began = time.monotonic()
+    with pytest.raises(SlurmError, match=r"squeue: no answer from Slurm's controller in 0.2 s"):
+        read_queue("semforge-x")
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [  # as Slurm 22.05 printed them
+        (
+            "sbatch: error: Memory specification can not be satisfied\n"
+            "sbatch: error: Batch job submission failed: Requested node configuration is not available\n",
+            "Memory specification can not be satisfied",
+        ),
+        (
+            "sbatch: error: Batch job submission failed: Requested node configuration is not available",
+            "Requested node configuration is not available",
+        ),
+        ("allocation failure: Invalid feature specification", "Invalid feature specification"),
+        (
+            "sbatch: error: invalid partition specified: nope\nallocation failure: Invalid partition name specified",
+            "invalid partition specified: nope",
+        ),
+        (
+            "sbatch: unrecognized option '--bad=1'\nTry \"sbatch --help\" for more information\n",
+            "unrecognized option '--bad=1'",
+        ),
+        ("", "no reason given"),
+    ],
+)
+def test_of_many_words_the_telling_ones_are_kept(text: str, line: str) -> None:
+    assert telling_line(text) == line
