@@ -13,7 +13,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from render_farm.disk.folder import Folder
-from render_farm.disk.journal import read_lines
+from render_farm.disk.journal import NUMBER, Kinds, fits, read_lines
+
+KEYS: Kinds = {
+    "t": NUMBER,
+    "node": str,
+    "attempt": str,
+    "problem": str,
+    "final": bool,
+}  # a line without them is damaged
 
 
 @dataclass(frozen=True)
@@ -44,11 +52,18 @@ def failure(node: str, attempt: str, problem: str, final: bool = False) -> Sampl
 
 
 def read_failures(folder: Folder, indices: Iterable[int] | None = None) -> dict[int, list[SampleFailure]]:
-    """The failed attempts, oldest first, of every sample that had any, or of those named."""
+    """The failed attempts, oldest first, of every sample that had any, or of those named. Damaged lines are skipped."""
     if indices is None:
         named = (re.fullmatch(r"sample_(\d{6,})", path.stem) for path in folder.failures.glob("sample_*.jsonl"))
         indices = sorted(int(match[1]) for match in named if match)
-    return {index: [SampleFailure(**line) for line in read_lines(_path(folder, index))] for index in indices}
+    return {
+        index: [
+            SampleFailure(**{key: line[key] for key in KEYS})
+            for line in read_lines(_path(folder, index))
+            if fits(line, KEYS)
+        ]
+        for index in indices
+    }
 
 
 def quarantined(failures: Mapping[int, list[SampleFailure]], attempts: int) -> dict[int, SampleFailure]:

@@ -9,11 +9,30 @@ that an unchanged file need not be read again.
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
+
+from render_farm.planning.plan import Task
+
+Kinds = Mapping[str, type | tuple[type, ...]]
+NUMBER = (int, float)
+LARGEST = 1e11  # of a time in seconds; no clock and no stopwatch tells more
+
+KEYS: Mapping[str, Kinds] = {
+    "start": {
+        "pool": str, "engine": str, "node": str, "task": str, "device": str, "threads": int, "processes": int,
+        "restart": int,
+    },
+    "ready": {"device": str},
+    "sample": {"index": int, "seconds": NUMBER},
+    "shard": {"name": str, "bytes": int, "mtime_ns": int, "digest": str},
+    "failed": {"index": (int, type(None)), "problem": str},
+    "end": {"why": str},
+}  # fmt: skip
+"""What a line of each event says beside its time; one that does not is damaged."""
 
 Event = Literal["start", "ready", "sample", "shard", "failed", "end"]
 
@@ -109,29 +128,75 @@ def read_journals(folder: Path) -> list[Attempt]:
 
 
 def read_journal(path: Path) -> list[Attempt]:
-    """The attempts in one journal: more than one if Slurm requeued the task."""
+    """The attempts in one journal: more than one if Slurm requeued the task. Damaged lines are skipped."""
     attempts: list[Attempt] = []
     for line in read_lines(path):
-        match line.pop("event"):
-            case "start":
-                attempts.append(Attempt(id=path.stem, began=line["t"], last=line["t"], **_without_t(line)))
-            case event if attempts:
-                _add(attempts[-1], event, line)
+        event = line.get("event")
+        if not (isinstance(event, str) and is_time(line.get("t")) and fits(line, keys := KEYS.get(event, {}))):
+            continue
+        if event == "start":
+            if is_task(line["task"]):
+                attempts.append(Attempt(id=path.stem, began=line["t"], last=line["t"], **_only(line, keys)))
+        elif attempts:
+            _add(attempts[-1], event, line)
     return attempts
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The JSON objects in a file of lines; a line that was cut short by a crash is skipped."""
+    """The JSON objects in a file of lines; what is none, such as a line cut short by a crash, is skipped."""
     try:
         lines = path.read_bytes().splitlines()
     except FileNotFoundError:
         return
+    found: list[Any] = []
+    with suppress(ValueError, RecursionError):
+        found = _decoder.decode(f"[{b','.join(lines).decode()}]")  # three times as fast as line by line
+    # Damaged lines that are JSON only together would hide those between them.
+    if len(found) != len(lines) or not all(isinstance(line, dict) for line in found):
+        found = [_parsed(line) for line in lines]
+    yield from (line for line in found if isinstance(line, dict))
+
+
+def fits(line: Mapping[str, Any], keys: Kinds) -> bool:
+    """Whether a line has those keys, with values of those types."""
+    for key, kind in keys.items():  # written out: there may be a million samples
+        value = line.get(key, _ABSENT)
+        if not isinstance(value, kind):
+            return False
+        if kind is NUMBER and not is_time(value):
+            return False
+    return True
+
+
+def is_time(value: Any) -> bool:
+    """Whether it is a number of seconds, since something or of something."""
+    return isinstance(value, NUMBER) and 0 <= value < LARGEST
+
+
+def is_task(text: Any) -> bool:
+    """Whether it is the samples of a task, as `plan.Task` writes them."""
     try:
-        yield from json.loads(b"[%b]" % b",".join(lines))  # three times as fast as line by line
-    except ValueError:
-        for line in lines:
-            with suppress(ValueError):
-                yield json.loads(line)
+        Task.parse(text)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+_ABSENT = object()
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse)
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return _decoder.decode(line.decode())
+    except (ValueError, RecursionError):
+        return None
 
 
 def _add(attempt: Attempt, event: str, line: dict[str, Any]) -> None:
@@ -144,12 +209,12 @@ def _add(attempt: Attempt, event: str, line: dict[str, Any]) -> None:
             attempt.samples[line["index"]] = line["seconds"]
             attempt.finished[line["index"]] = line["t"]
         case "shard":
-            attempt.shards.append(VerifiedShard(**_without_t(line)))
+            attempt.shards.append(VerifiedShard(**_only(line, KEYS["shard"])))
         case "failed":
-            attempt.failures.append(Failure(**line))
+            attempt.failures.append(Failure(t=line["t"], **_only(line, KEYS["failed"])))
         case "end":
             attempt.ended, attempt.why = line["t"], line["why"]
 
 
-def _without_t(line: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in line.items() if key != "t"}
+def _only(line: Mapping[str, Any], keys: Kinds) -> dict[str, Any]:
+    return {key: line[key] for key in keys}

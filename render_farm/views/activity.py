@@ -3,37 +3,17 @@
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
-from render_farm.disk.journal import Attempt
+from render_farm.disk.journal import Attempt, fits, is_task
 from render_farm.planning.plan import Task
 from render_farm.pools.slurm_commands import QueuedTask
+from render_farm.pools.submissions import Submitted
 
 WINDOW_S = 300.0  # "now", for rates
 SILENT_S = 600.0  # where the queue cannot be asked, an attempt that wrote nothing for so long does not run
 
 Alive = Literal["running", "queued"]
-
-
-@dataclass(frozen=True)
-class Submitted:
-    """A task that was handed in, as `submissions.jsonl` tells; `t` is when."""
-
-    t: float
-    pool: str
-    engine: str
-    attempt: str
-    task: Task
-
-
-def submitted_tasks(lines: Iterable[Mapping[str, Any]]) -> list[Submitted]:
-    """All tasks of all submissions, in the order in which they were handed in."""
-    return [
-        Submitted(line["t"], line["pool"], line["engine"], f"{line['job']}_{k}", Task.parse(task))
-        for line in lines
-        for k, task in enumerate(line["tasks"])
-    ]
 
 
 def latest(attempts: Iterable[Attempt]) -> dict[str, Attempt]:
@@ -116,9 +96,11 @@ def covered(intervals: Iterable[tuple[float, float]]) -> float:
 
 
 def handed_over(lines: Iterable[Mapping[str, Any]]) -> dict[str, set[int]]:
-    """The samples that were taken from attempts while they ran, by attempt."""
+    """The samples that were taken from attempts while they ran, by attempt. Damaged lines are skipped."""
     gone: dict[str, set[int]] = defaultdict(set)
     for line in lines:
+        if not (fits(line, {"attempt": str, "task": str}) and is_task(line["task"])):
+            continue
         gone[line["attempt"]].update(Task.parse(line["task"]).indices)
     return gone
 

@@ -18,8 +18,9 @@ from render_farm.disk.folder import Folder, Job
 from render_farm.disk.journal import Attempt, read_journals, read_lines
 from render_farm.planning.estimate import duration
 from render_farm.pools.slurm_commands import QueuedTask, queue
+from render_farm.pools.submissions import Submitted, submitted_tasks
 from render_farm.views import activity
-from render_farm.views.activity import Alive, Submitted
+from render_farm.views.activity import Alive
 from semforge.errors import InputError
 from semforge.tables import plain_table
 
@@ -188,7 +189,7 @@ def read_status(folder: Folder, deep: bool = False, ask_queue: AskQueue = queue)
 
 def who_works(folder: Folder, attempts: Sequence[Attempt], now: float, ask_queue: AskQueue = queue) -> Work:
     """Who is at work in `folder`, by the queue if there are Slurm jobs, and by the folder's lock."""
-    submitted = activity.submitted_tasks(read_lines(folder.submissions))
+    submitted = list(submitted_tasks(folder))
     in_slurm = "slurm" in {one.engine for one in submitted} | {attempt.engine for attempt in attempts}
     in_queue = ask_queue(folder.queue_name) if in_slurm else {}
     locked, holder = folder.is_locked(), folder.holder()
