@@ -34,7 +34,7 @@ from slurm_cluster import CPU_NODES, GPU_NODES, SlurmCluster
 
 from blender_gen.recipe import load_recipe, recipe_hash, recipe_text
 from blender_gen.sample import verify_samples
-from render_farm import farm as farm_module
+from render_farm import coordinator as coordinator_module
 from render_farm.clusters import load_cluster
 from render_farm.coordinator import Cancelled
 from render_farm.disk.failures import read_failures
@@ -43,7 +43,7 @@ from render_farm.disk.journal import Attempt, read_journals
 from render_farm.farm import merge_job
 from render_farm.pools import submission
 from render_farm.pools.opening import cancel_all
-from render_farm.pools.slurm_commands import SlurmError
+from render_farm.pools.slurm_commands import SlurmError, queue
 from render_farm.pools.submission import submit_array
 from render_farm.views.status import read_status, verify
 from render_farm.work.child import RENDERER
@@ -195,6 +195,42 @@ def test_a_node_where_renderers_never_start_gets_no_more_tasks(farm: Farm, folde
     assert not read_failures(folder)
 
 
+def test_a_node_whose_set_up_fails_does_not_end_the_run(farm: Farm, folder: Folder) -> None:
+    job = make_job(count=30, shard_size=20)
+    setup = ["test $SLURMD_NODENAME != c1 || exit 1"]  # before there is any journal
+    cluster = slurm_cluster(pools=one_pool(parallel=3, samples_per_task=2, setup=setup), node_failures=2)
+    run = farm.start(folder, job, cluster, pause_s=0.3)
+    run.wait()
+    require_sound(folder, job)
+    assert "c1: failed 2 times" in run.said
+    assert {attempt.node for attempt in read_journals(folder.journal)} == {"c2", "c3"} and not read_failures(folder)
+
+
+def test_no_more_tasks_at_a_time_than_a_pool_allows(farm: Farm, folder: Folder) -> None:
+    job = make_job(count=60, shard_size=20)  # more than the first tasks get, so there is a second array
+    run = farm.start(folder, job, slurm_cluster(pools=one_pool(cpus=1, parallel=2)), pause_s=0.1)
+    run.wait()
+    require_sound(folder, job)
+    attempts = read_journals(folder.journal)
+    assert len({attempt.id.partition("_")[0] for attempt in attempts}) > 1
+    begun = sorted((attempt.began, attempt.ended or attempt.last) for attempt in attempts)
+    at_a_time = [sum(start <= when < end for start, end in begun) for when, _ in begun]
+    assert max(at_a_time) == 2
+
+
+def test_whoever_cancels_all_tasks_means_it(farm: Farm, folder: Folder, slurm: SlurmCluster) -> None:
+    job = make_job(count=24, shard_size=20)
+    run = farm.start(folder, job, slurm_cluster(pools=one_pool(parallel=2)), pause_s=1.0)
+    tasks_at_work(slurm, folder, 2)
+    slurm.run("scancel", "--name", folder.queue_name)
+    with pytest.raises(Cancelled, match=r"its tasks were cancelled.*render-farm resume"):
+        run.wait()
+    assert not [task for task in (queue(folder.queue_name) or {}).values() if task.waits]
+    quick = farm.start(folder, job, slurm_cluster(pools=one_pool(parallel=2)))
+    quick.wait()
+    require_sound(folder, job)
+
+
 def test_poisoned_sample_is_named_and_all_others_are_rendered(folder: Folder, tmp_path: Path) -> None:
     cluster = write_cluster(slurm_cluster(), tmp_path / "cluster.yaml")
     words = ("run", RECIPE, "--count", 32, "--out", folder.root, "--cluster", cluster)
@@ -266,7 +302,7 @@ def test_a_task_that_a_node_cannot_launch_does_not_wait_for_ever(
 def test_preempted_tasks_go_on(
     farm: Farm, folder: Folder, slurm: SlurmCluster, monkeypatch: pytest.MonkeyPatch, grace_s: int
 ) -> None:
-    monkeypatch.setattr(farm_module, "FRUITLESS", 1)  # a preemption is no failure
+    monkeypatch.setattr(coordinator_module, "FRUITLESS", 1)  # a preemption is no failure
     slurm.set_grace(grace_s)
     partitions = ("scavenge_requeue", "scavenge_cancel")
     pools = {name: one_pool(name, parallel=1, samples_per_task=8)[name] for name in partitions}
