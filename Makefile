@@ -2,6 +2,7 @@
 # make test   set up, run the tests
 # make check  lint and types
 # make bench  seconds a stage of every recipe; bench-large, bench-naive, bench-memory: see docs/rendering.md
+# make bench-farm  what the farm costs beside rendering; status, linking and simulation of large jobs: see docs/scaling.md
 
 PYTHON ?= python3.11
 VENV   ?= .venv
@@ -14,7 +15,7 @@ COUNT  ?= 48
 RENDER ?=
 FIT    ?=
 
-.PHONY: setup demo test check bench bench-large bench-naive bench-memory clean
+.PHONY: setup demo test check bench bench-large bench-naive bench-memory bench-farm clean
 
 setup: $(READY)
 
@@ -47,6 +48,11 @@ bench-naive: $(READY)
 
 bench-memory: $(READY)
 	$(BIN)/python -m benchmarks.memory configs/recipes/slurry_coating.yaml
+
+bench-farm: $(READY)
+	$(BIN)/python -m benchmarks.farm_rendering configs/recipes/slurry_coating.yaml
+	$(BIN)/python -m benchmarks.farm status
+	$(BIN)/python -m benchmarks.farm simulation
 
 clean:
 	rm -rf demo build *.egg-info

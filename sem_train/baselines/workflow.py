@@ -1,10 +1,10 @@
 """Filter and threshold at several scales, as one does it by hand in ImageJ, with the parameters found by search.
 
 Bihani et al. 2022 (MudrockNet, 10.1016/j.cageo.2021.104952) made the label maps of their training images with an
-image-processing workflow. From it come the steps and their order: a median filter against noise, top-hat and bottom-hat
-against weak contrast, a threshold, results of several scales merged.
+image-processing workflow. This one follows it in kind: a median filter against noise, top-hat and bottom-hat against
+weak contrast, a threshold, results of several scales merged.
 
-All else is ours, and no attempt to repeat their label maps: their filter sizes and thresholds are not used. Here they
+Order, sizes and thresholds are ours, and no attempt to repeat their label maps. Here they
 are what overlaps best with the class in the training images, for any class, not only silt and pores. The threshold is
 a band of grey levels on the image's own percentile scale, so that mid-grey classes can be had. Structuring elements
 are squares. The merge is a union, and a class lies on top of every class that covers more of the training images.
