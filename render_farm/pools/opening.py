@@ -1,7 +1,8 @@
 """From a cluster's settings to its pools."""
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 from render_farm.clusters import SAMPLE_TIMEOUT_MIN, Cluster, PoolSettings
 from render_farm.clusters import LocalPool as LocalSettings
@@ -28,11 +29,13 @@ def open_pools(
 ) -> list[Pool]:
     """The pools of a cluster, for the job in `folder`; `workers` goes over what local pools say.
 
-    Raises InputError if a pool needs a Slurm that is not here.
+    Raises InputError if a pool needs a Slurm that is not here, or one that would not take its
+    tasks; SlurmError if Slurm cannot be asked.
     """
+    in_slurm = {name: pool for name, pool in cluster.pools.items() if isinstance(pool, SlurmSettings)}
+    if in_slurm:
+        _check_slurm(in_slurm, cluster, folder)
     queue = SlurmQueue(folder.queue_name, cluster.poll_s / 2)
-    if any(pool.engine == "slurm" for pool in cluster.pools.values()) and not slurm.available():
-        raise InputError("no Slurm here (squeue is not found); submit from a login node, or use --cluster local")
     return [
         _open(name, settings, cluster, folder, workers, tuple(command), queue)
         for name, settings in cluster.pools.items()
@@ -87,6 +90,20 @@ def cancel_all(folder: Folder) -> list[str]:
     return said
 
 
+def _check_slurm(pools: Mapping[str, SlurmSettings], cluster: Cluster, folder: Folder) -> None:
+    if not slurm.available():
+        raise InputError("no Slurm here (squeue is not found); submit from a login node, or use --cluster local")
+    from render_farm.pools.submission import check_pools  # submitit takes its time to load
+
+    _ask_queue(folder, "nothing was handed in; try again later")
+    check_pools(pools, _files(cluster, folder), folder.queue_name)
+
+
+def _files(cluster: Cluster, folder: Folder) -> Path:
+    """Where submitit's files go."""
+    return cluster.folder or folder.root / SLURM_FILES
+
+
 def _uses_slurm(folder: Folder) -> bool:
     """Whether tasks were ever handed in to Slurm, or may have been and nobody wrote it down."""
     return (
@@ -119,7 +136,7 @@ def _open(
     wide = (workers or slots(settings)) if settings.engine == "local" else slots(settings)
     order = _orders(name, settings, cluster, folder, wide, command)
     if isinstance(settings, SlurmSettings):
-        return SlurmPool(name, settings, folder, order, queue, cluster.folder or folder.root / SLURM_FILES)
+        return SlurmPool(name, settings, folder, order, queue, _files(cluster, folder))
     if settings.engine == "debug":
         return DebugPool(name, folder, order)
     return LocalPool(name, wide, folder, order)

@@ -1,7 +1,10 @@
 """The only door to submitit: calls become Slurm job arrays."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import io
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any
@@ -10,21 +13,25 @@ import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from render_farm.clusters import SlurmPool
+from render_farm.pools import slurm_commands as slurm
 from render_farm.pools.slurm_commands import SlurmError, available
-from semforge.errors import InputError
+from semforge.errors import InputError, SemforgeError
 
 TIMEOUTS = 1000  # a task may run into its time limit so often and be requeued: it goes on where it was
 
 
-def submit_array(pool: SlurmPool, calls: Sequence[Callable[[], Any]], folder: Path, name: str, **more: Any) -> str:
+def submit_array(
+    pool: SlurmPool, calls: Sequence[Callable[[], Any]], folder: Path, name: str, *, pool_name: str = "", **more: Any
+) -> str:
     """Submit picklable calls as one array (or a plain job if it is one) and return Slurm's job id.
 
     Call k runs as attempt `f"{id}_{k}"`. `folder` must be seen by the nodes. `more` goes to
     submitit's `update_parameters` over what the pool says. Raises InputError where there is
-    no Slurm, SlurmError with Slurm's words if it refuses.
+    no Slurm and where Slurm refuses what the pool's settings say, SlurmError with Slurm's words
+    if it refuses for another reason, which may pass.
     """
     executor = _executor(pool, folder, name, more)
-    with _slurm_errors():
+    with _slurm_errors(pool, pool_name, more):
         if len(calls) == 1:
             return executor.submit(calls[0]).job_id
         with executor.batch():  # map_array would hide that the calls can be checkpointed
@@ -63,22 +70,74 @@ def _executor(pool: SlurmPool, folder: Path, name: str, more: dict[str, Any]) ->
     return executor
 
 
+def check_pools(pools: Mapping[str, SlurmPool], folder: Path, name: str) -> None:
+    """Ask sbatch whether it would take a task of each pool. Raises InputError if a pool's settings are the reason not.
+
+    `folder` and `name` as for `submit_array`. Hands in nothing, one `sbatch --test-only` a pool.
+    """
+    for pool_name, pool in pools.items():
+        text = slurm.objections(batch_script(pool, folder, name, 1))
+        found = refusal(text, pool, pool_name)
+        # Asked like this Slurm says so too of nodes that are down or drained only now; a task would wait for them.
+        sure = UNAVAILABLE not in text or slurm.all_nodes_up(pool.partition)
+        if text and sure and isinstance(found, InputError):
+            raise found
+
+
+UNAVAILABLE = "Requested node configuration is not available"
+# What sbatch says where the settings are the reason, and which of them.
+FAULTS = (
+    (r"partition (name )?specified|permitted to use this partition", ("partition",)),
+    (r"invalid account", ("account", "partition")),
+    (r"invalid qos", ("qos",)),
+    (r"\bgres\b", ("gres",)),
+    (r"invalid feature", ("constraint",)),
+    (r"memory (specification|required)", ("memory_gb",)),
+    (r"cpu count|more processors requested", ("cpus",)),
+    (r"time limit is invalid|--time", ("time_min",)),
+    (UNAVAILABLE, ("partition", "gres", "constraint", "cpus", "memory_gb")),
+    (r"unrecognized option|requires an argument|invalid --|invalid \w+ specification|reservation is invalid|"
+     r"access denied to requested reservation|invalid (node name|license)", ("additional",)),
+)  # fmt: skip
+
+
+def refusal(text: str, pool: SlurmPool, pool_name: str = "") -> SemforgeError:
+    """The error to raise when sbatch says `text`: one line with the settings that it is about.
+
+    InputError where they are the reason; else SlurmError, the same may be taken later.
+    """
+    line, where = slurm.telling_line(text), f"pool {pool_name}: " if pool_name else ""
+    for said, keys in FAULTS:
+        if re.search(said, line, re.IGNORECASE):
+            asked = {key: value for key in keys if (value := getattr(pool, key))}
+            shown = ", ".join(f"{key}: {value:g}" if isinstance(value, float) else f"{key}: {value}"
+                              for key, value in asked.items())  # fmt: skip
+            return InputError(f"{where}sbatch refused: {line}" + (f" ({shown})" if shown else ""))
+    return SlurmError(f"{where}sbatch refused: {line}")
+
+
 @contextlib.contextmanager
-def _slurm_errors() -> Iterator[None]:
+def _slurm_errors(pool: SlurmPool, pool_name: str, more: Mapping[str, Any]) -> Iterator[None]:
     try:
-        yield
-    except (FailedSubmissionError, FailedJobError) as error:
-        cause = error.__cause__ or error
-        raise SlurmError(f"sbatch: {_last_line(cause)}") from error
-    except CalledProcessError as error:
-        raise SlurmError(f"sbatch: {_last_line(error)}") from error
+        # submitit prints what sbatch says, and the error says it again.
+        with _ONE_AT_A_TIME, contextlib.redirect_stderr(io.StringIO()):
+            yield
+    except (FailedSubmissionError, FailedJobError, CalledProcessError) as error:
+        found = refusal(_words(error), pool, pool_name)
+        if more.get("exclude") and isinstance(found, InputError):
+            # It may be the nodes to avoid, which no setting names, that leave none.
+            found = SlurmError(f"{found}, without the nodes {more['exclude']}")
+        raise found from error
 
 
-def _last_line(error: BaseException) -> str:
-    text = getattr(error, "stderr", None) or str(error)
-    if isinstance(text, bytes):
-        text = text.decode(errors="replace")
-    return (text.strip().splitlines() or ["refused"])[-1]
+_ONE_AT_A_TIME = threading.Lock()  # standard error is the whole process's
+
+
+def _words(error: BaseException) -> str:
+    """What sbatch said: submitit keeps it with the cause of its own error."""
+    cause = error.__cause__ or error
+    text = getattr(cause, "stderr", None) or str(cause)
+    return text.decode(errors="replace") if isinstance(text, bytes) else text
 
 
 def again(call: Callable[[], Any]) -> Any:

@@ -28,8 +28,9 @@ from render_farm.pools.slurm_commands import (
     read_queue,
     telling_line,
 )
-from render_farm.pools.submission import slurm_parameters
+from render_farm.pools.submission import check_pools, refusal, slurm_parameters, submit_array
 from render_farm.pools.submissions import record_submission
+from semforge.errors import InputError
 
 # As squeue -h -r -t all -o '%F|%K|%T|%N|%r' of Slurm 22.05 printed it.
 QUEUE = """\
@@ -219,3 +220,90 @@ def test_a_silent_controller_is_not_waited_for_longer_than_patience(
 )
 def test_of_many_words_the_telling_ones_are_kept(text: str, line: str) -> None:
     assert telling_line(text) == line
+
+
+GPUS = SlurmPool(engine="slurm", partition="gpu", gres="gpu:7", account="coatings", additional={"reservation": "x"})
+NOT_AVAILABLE = "Requested node configuration is not available"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "sbatch: error: Invalid generic resource (gres) specification",
+            "pool gpu: sbatch refused: Invalid generic resource (gres) specification (gres: gpu:7)",
+        ),
+        (
+            "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified",
+            "pool gpu: sbatch refused: Invalid account or account/partition combination specified "
+            "(account: coatings, partition: gpu)",
+        ),
+        (
+            "sbatch: error: Batch job submission failed: Invalid qos specification",
+            "pool gpu: sbatch refused: Invalid qos specification",
+        ),
+        (
+            f"sbatch: error: Batch job submission failed: {NOT_AVAILABLE}",
+            f"pool gpu: sbatch refused: {NOT_AVAILABLE} (partition: gpu, gres: gpu:7, cpus: 2, memory_gb: 4)",
+        ),
+        (
+            "sbatch: error: Batch job submission failed: Requested reservation is invalid",
+            "pool gpu: sbatch refused: Requested reservation is invalid (additional: {'reservation': 'x'})",
+        ),
+    ],
+)
+def test_a_refusal_for_the_settings_names_pool_and_key(text: str, message: str) -> None:
+    found = refusal(text, GPUS, "gpu")
+    assert isinstance(found, InputError) and str(found) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: Batch job submission failed: Job violates "
+            "accounting/QOS policy (job submit limit, user's size and/or time limits)",
+            "QOSMaxSubmitJobPerUserLimit",
+        ),
+        (
+            "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)",
+            "Unable to contact slurm controller (connect failure)",
+        ),
+    ],
+)
+def test_a_refusal_that_may_pass_can_be_tried_again(text: str, said: str) -> None:
+    found = refusal(text, GPUS, "gpu")
+    assert isinstance(found, SlurmError) and str(found) == f"pool gpu: sbatch refused: {said}"
+
+
+def test_pools_are_checked_before_anything_is_handed_in(tmp_path: Path, command: Callable[[str, str], None]) -> None:
+    command("squeue", "")
+    command("sinfo", "printf 'up|idle\\nup|mixed\\n'")
+    command("sbatch", f'[ "$1" = --test-only ] && cat >> {tmp_path}/asked; echo "sbatch: Job 9 to start at x" >&2')
+    pools = {"cpu": SlurmPool(engine="slurm"), "gpu": GPUS}
+    check_pools(pools, tmp_path / "slurm", "semforge-x")  # Slurm says when they would start, which is no objection
+    assert "#SBATCH --gres=gpu:7" in (tmp_path / "asked").read_text()
+
+    unavailable = f"cat > /dev/null; echo 'allocation failure: {NOT_AVAILABLE}' >&2; exit 1"
+    command("sbatch", unavailable)
+    with pytest.raises(InputError, match=r"^pool cpu: sbatch refused: Requested node configuration"):
+        check_pools(pools, tmp_path / "slurm", "semforge-x")
+    for states in ("up|idle\\nup|drained", "up|down*", "up|idle*", "drain|idle", "inact|idle"):
+        command("sinfo", f"printf '{states}\\n'")
+        check_pools(pools, tmp_path / "slurm", "semforge-x")  # a task would wait for the node
+
+    command("sbatch", "cat > /dev/null; echo 'sbatch: error: Invalid qos specification' >&2; exit 1")
+    with pytest.raises(InputError, match=r"^pool cpu: sbatch refused: Invalid qos specification$"):
+        check_pools(pools, tmp_path / "slurm", "semforge-x")
+
+
+def test_a_refused_array_is_one_error_and_nothing_is_printed(
+    tmp_path: Path, command: Callable[[str, str], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    command("squeue", "")
+    command("sbatch", f"echo 'sbatch: error: Batch job submission failed: {NOT_AVAILABLE}' >&2; exit 1")
+    with pytest.raises(InputError, match=f"^pool gpu: sbatch refused: {NOT_AVAILABLE}"):
+        submit_array(GPUS, [print], tmp_path, "semforge-x", pool_name="gpu")
+    with pytest.raises(SlurmError, match=r"without the nodes n1,n2$"):  # the nodes to avoid may be all there are
+        submit_array(GPUS, [print, print], tmp_path, "semforge-x", pool_name="gpu", exclude="n1,n2")
+    assert capfd.readouterr() == ("", "")
