@@ -43,6 +43,10 @@ Workers = Annotated[int | None, typer.Option(help="Tasks at a time in a local po
 ShardSize = Annotated[int, typer.Option(help="Samples in a file, most.")]
 Attempts = Annotated[int, typer.Option(help="How often a failing sample is tried before it is given up.")]
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Folder that `render-farm run` wrote.")]
+Recheck = Annotated[
+    bool,
+    typer.Option("--deep", help="Recompute the digest of every shard first; reads all, bad ones are rendered again."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
 
 
@@ -58,6 +62,7 @@ def run(
     workers: Workers = None,
     shard_size: ShardSize = SHARD_SIZE,
     attempts: Attempts = ATTEMPTS,
+    deep: Recheck = False,
 ) -> None:
     """Render COUNT samples of RECIPE into OUT/dataset.h5. The same command again goes on where it stopped.
 
@@ -65,7 +70,7 @@ def run(
     """
     _at_least(1, workers=workers)
     job = _job(recipe, overrides, count, seed, shard_size, attempts)
-    _work(Folder(out), job, load_cluster(cluster), workers)
+    _work(Folder(out), job, load_cluster(cluster), workers, deep)
 
 
 @app.command(epilog=f"Example: render-farm plan {EXAMPLE} --count 1000 --cluster configs/clusters/slurm.yaml")
@@ -150,6 +155,7 @@ def resume(
         bool, typer.Option("--retry-quarantined", help="Try samples again that were given up.")
     ] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Hand in what is missing and return.")] = False,
+    deep: Recheck = False,
 ) -> None:
     """Go on with what DIR holds: render what is missing, wherever it was lost, and link the data set."""
     _at_least(1, workers=workers, attempts=attempts)
@@ -161,9 +167,9 @@ def resume(
     if retry_quarantined:
         release(place)
     if detach:
-        _hand_in(place, job, chosen, probe=True)
+        _hand_in(place, job, chosen, probe=True, deep=deep)
     else:
-        _work(place, job, chosen, workers)
+        _work(place, job, chosen, workers, deep)
 
 
 @app.command(epilog="Example: render-farm cancel runs/coating")
@@ -312,21 +318,21 @@ def _at_least(least: int, **options: int | None) -> None:
             raise InputError(f"--{name.replace('_', '-')} {value}: expected {least} or more")
 
 
-def _work(folder: Folder, job: Job, cluster: Cluster, workers: int | None) -> None:
+def _work(folder: Folder, job: Job, cluster: Cluster, workers: int | None, deep: bool) -> None:
     """Render what is missing, wait for it, and say what was done."""
     goes_on = "tasks in Slurm's queue go on, " if _uses_slurm(cluster) else "verified shards are kept, "
     with _interruptible(f"{folder.root}: stopped; {goes_on}the same command goes on from there"):
         opener = _opener(folder, cluster, workers)
         with Reporter(cli.console) as reporter:
-            outcome = run_job(folder, job, cluster, opener, reporter)
+            outcome = run_job(folder, job, cluster, opener, reporter, deep)
             reporter.note(_said(folder, job, outcome))
 
 
-def _hand_in(folder: Folder, job: Job, cluster: Cluster, probe: bool) -> None:
+def _hand_in(folder: Folder, job: Job, cluster: Cluster, probe: bool, deep: bool = False) -> None:
     if not _uses_slurm(cluster):
         raise InputError("--cluster: no pool of this cluster outlives the command; use `render-farm run`")
     with _interruptible(f"{folder.root}: stopped"), Reporter(cli.console) as reporter:
-        tasks = submit_job(folder, job, cluster, _opener(folder, cluster), reporter, with_probe=probe)
+        tasks = submit_job(folder, job, cluster, _opener(folder, cluster), reporter, with_probe=probe, deep=deep)
         handed = ", ".join(f"{count} tasks to pool {pool}" for pool, count in tasks.items() if count)
         reporter.note(
             f"handed in {handed}; look with: render-farm status {folder.root}"

@@ -19,7 +19,7 @@ from render_farm.pools import Pool
 from render_farm.pools.opening import cancel_strays
 from render_farm.views.progress import Reporter
 from render_farm.work.probe import probe
-from semforge.errors import InputError
+from semforge.errors import SemforgeError
 from semforge.files import write_text
 
 
@@ -34,17 +34,20 @@ class Outcome:
 
 
 def run_job(
-    folder: Folder, job: Job, cluster: Cluster, open_pools: Callable[[], Sequence[Pool]], reporter: Reporter
+    folder: Folder, job: Job, cluster: Cluster, open_pools: Callable[[], Sequence[Pool]],
+    reporter: Reporter, deep: bool = False,
 ) -> Outcome:  # fmt: skip
     """Bring `folder` to hold `dataset.h5` with the job's samples; what is on disk and verifies is kept.
 
     With a smaller count than before the data set links the first samples only, and the shards
-    beyond are kept. Raises InputError if the folder holds another job or another run is at
-    work there, RunFailed if samples failed in every attempt or no task gets anywhere.
+    beyond are kept. `deep`: recompute the digests of all shards first, also of those that are
+    as large and as old as when they were last verified. Raises InputError if the folder holds
+    another job or another run is at work there, RunFailed if samples failed in every attempt or
+    no task gets anywhere.
     """
     began = time.monotonic()
     with _held(folder):
-        coordinator, found = _begin(folder, job, cluster, open_pools, reporter)
+        coordinator, found = _begin(folder, job, cluster, open_pools, reporter, deep)
         try:
             coordinator.work()
         finally:
@@ -58,14 +61,14 @@ def run_job(
 
 def submit_job(
     folder: Folder, job: Job, cluster: Cluster, open_pools: Callable[[], Sequence[Pool]], reporter: Reporter,
-    with_probe: bool = False,
+    with_probe: bool = False, deep: bool = False,
 ) -> dict[str, int]:  # fmt: skip
     """Hand in what is missing and return: tasks by pool. Raises InputError as `run_job`.
 
-    `with_probe`: if no pool's speed is known, render a few samples here first.
+    `with_probe`: if no pool's speed is known, render a few samples here first. `deep` as in `run_job`.
     """
     with _held(folder):
-        coordinator, _ = _begin(folder, job, cluster, open_pools, reporter)
+        coordinator, _ = _begin(folder, job, cluster, open_pools, reporter, deep)
         if with_probe and coordinator.needs_probe:
             reporter.note("rendering a few samples here, to size the tasks")
             coordinator.learn_from_probe(probe(folder))
@@ -79,12 +82,12 @@ def submit_job(
 
 
 def merge_job(folder: Folder, job: Job) -> str:
-    """Link the shards on disk into `dataset.h5`; returns its digest. Raises InputError if samples are missing."""
+    """Link the shards on disk into `dataset.h5`; returns its digest. Raises SemforgeError if samples are missing."""
     with _held(folder):
         states = survey(folder, job, trust="journal")
         missing = set(range(job.count)) - done_indices(states)
         if missing:
-            raise InputError(
+            raise SemforgeError(
                 f"{folder.root}: {len(missing)} of {job.count} samples are not on disk yet; "
                 f"see render-farm status, go on with render-farm resume {folder.root}"
             )
@@ -108,7 +111,8 @@ def _merge(folder: Folder, job: Job, states: Sequence[ShardState]) -> str:
 
 
 def _begin(
-    folder: Folder, job: Job, cluster: Cluster, open_pools: Callable[[], Sequence[Pool]], reporter: Reporter
+    folder: Folder, job: Job, cluster: Cluster, open_pools: Callable[[], Sequence[Pool]], reporter: Reporter,
+    deep: bool,
 ) -> tuple[Coordinator, int]:  # fmt: skip
     folder.begin(job)
     write_text(folder.cluster_file, yaml.safe_dump(cluster.model_dump(mode="json")))
@@ -118,14 +122,14 @@ def _begin(
     coordinator = Coordinator(folder, job, cluster, pools, reporter)
     if not coordinator.adopted:
         folder.sweep()
-    done = done_indices(_keep_verified(folder, job, reporter))
+    done = done_indices(_keep_verified(folder, job, reporter, deep))
     found = sum(index < job.count for index in done)
     coordinator.begin(done)
     return coordinator, found
 
 
-def _keep_verified(folder: Folder, job: Job, reporter: Reporter) -> list[ShardState]:
-    """Verify the shards on disk that no journal vouches for; those with a problem are set aside, beside the others."""
+def _keep_verified(folder: Folder, job: Job, reporter: Reporter, deep: bool) -> list[ShardState]:
+    """Verify the shards on disk, unless `deep` only those that no journal vouches for; set bad ones aside."""
     on_disk = folder.shards_on_disk()
     reporter.verifying(sum(map(len, on_disk)))
     checked = 0
@@ -137,7 +141,7 @@ def _keep_verified(folder: Folder, job: Job, reporter: Reporter) -> list[ShardSt
         if state.problem is not None:
             reporter.note(set_aside(state))
 
-    return survey(folder, job, trust="journal", seen=seen)
+    return survey(folder, job, trust="nothing" if deep else "journal", seen=seen)
 
 
 def _quarantine_text(folder: Folder, job: Job) -> str:

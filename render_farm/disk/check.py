@@ -124,28 +124,29 @@ def dataset_problem(folder: Folder, job: Job, states: Iterable[ShardState], dige
     `states` are the shards as surveyed. `digests`: also whether its digest follows from those
     of its samples. Not a pixel is read.
     """
+    again = f"run render-farm resume {folder.root}"
     sound = {f"{state.shard.name}.h5" for state in states if state.problem is None}
     try:
         with h5py.File(folder.dataset.resolve(), "r") as file:
             if file.attrs["schema"] != SCHEMA:
-                return f"is not a semforge sample file of schema {SCHEMA}; run render-farm again"
+                return f"is not a semforge sample file of schema {SCHEMA}; {again}"
             if (file.attrs["recipe_hash"], file.attrs["seed"]) != (job.recipe_hash, job.seed):
                 return OTHER_JOB
             index = file["index"][:]
             if index.tolist() != list(range(job.count)):
-                return f"holds {len(index)} samples of {job.count}; run render-farm again"
+                return f"holds {len(index)} samples of {job.count}; {again}"
             if digests and file.attrs["digest"] != combined_digest(
                 (text.decode() for text in file["digest"][:]), job.recipe_hash, job.seed
             ):
-                return "the file's digest does not follow from its samples; run render-farm again"
+                return f"the file's digest does not follow from its samples; {again}"
             lost = [name for name in _linked(file) if name not in sound]
     except FileNotFoundError:
-        return "is not there yet; run render-farm again"
+        return f"is not there yet; {again}"
     except Exception as error:  # damaged bytes make HDF5 raise nearly anything
-        return f"cannot be read ({error}); run render-farm again"
+        return f"cannot be read ({error}); {again}"
     if lost:
         others = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
-        return f"links {lost[0]}, which is missing or bad{others}; run render-farm again"
+        return f"links {lost[0]}, which is missing or bad{others}; {again}"
     return None
 
 

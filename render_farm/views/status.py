@@ -217,6 +217,9 @@ def status_table(folder: Folder, status: Status) -> RenderableType:
         summary.add_row("Slurm", "cannot be asked here; tasks count as running while they write their journals")
     for bad in status.bad_shards:
         summary.add_row("bad shard", f"{bad.shard}: {bad.problem}")
+    if status.bad_shards:
+        how = " --deep" if status.deep else ""
+        summary.add_row("", f"set them aside and render them again with: render-farm resume {folder.root}{how}")
     for lost in status.quarantined:
         summary.add_row("in quarantine", f"sample {lost.index}: {lost.problem} (log: {lost.log})")
     return Group(summary, _pools_table(status.pools)) if status.pools else summary
@@ -356,20 +359,21 @@ def _rounded(value: float | None) -> float | None:
 
 def _read_all(folder: Folder, job: Job) -> tuple[str | None, str | None, int | None]:
     """What is wrong with dataset.h5, its digest, and the draws rejected, with everything read."""
+    again = f"run render-farm resume {folder.root} --deep"
     if not folder.dataset.exists():
-        return "is not there yet; run render-farm again", None, None
+        return f"is not there yet; {again}", None, None
     try:
         file, bad = verify_samples(folder.dataset)
         with file:
             if wrong := header_problem(file, job):
                 return wrong, None, None
             if file.index.tolist() != list(range(job.count)):
-                return f"holds {len(file)} samples of {job.count}; run render-farm again", None, None
+                return f"holds {len(file)} samples of {job.count}; {again}", None, None
             if bad:
-                lost = f"{len(bad)} of {len(file)} samples do not match their digest; run render-farm again"
+                lost = f"{len(bad)} of {len(file)} samples do not match their digest; {again}"
                 return lost, None, None
             return None, file.digest, file.rejected()
     except InputError as error:
         return str(error).removeprefix(f"{folder.dataset}: "), None, None
     except Exception as error:  # damaged bytes make HDF5 raise nearly anything
-        return f"cannot be read: {error}", None, None
+        return f"cannot be read ({error}); {again}", None, None

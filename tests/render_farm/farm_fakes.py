@@ -53,11 +53,11 @@ def fake_cluster(**settings: object) -> Cluster:
 
 def render(
     folder: Folder, job: Job, console: Console | None = None, cluster: Cluster | None = None, attempts: int = 3,
-    **behaviour: object,
+    deep: bool = False, **behaviour: object,
 ) -> Outcome:  # fmt: skip
     """A whole run with fake renderers."""
     cluster = cluster or fake_cluster()
     job = job.model_copy(update={"attempts": attempts})
     opener = partial(open_pools, cluster, folder, command=renderer_command(**behaviour))
     with Reporter(console or Console(quiet=True)) as reporter:
-        return run_job(folder, job, cluster, opener, reporter)
+        return run_job(folder, job, cluster, opener, reporter, deep)

@@ -118,6 +118,24 @@ def test_damaged_shard_is_reported_and_rendered_again(folder: Folder, console: C
     assert damaged.with_name(damaged.name + ".bad").exists()
 
 
+def test_flipped_bytes_in_a_file_that_looks_unchanged_are_mended_where_all_is_read(folder: Folder) -> None:
+    digest = render(folder, make_job()).digest
+    damaged = folder.shards / "samples_000004-000007.h5"
+    stat = damaged.stat()
+    flip_a_byte_of_pixels(damaged)
+    os.utime(damaged, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert (damaged.stat().st_size, damaged.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+
+    told = " ".join(verify(folder, deep=True).problems)
+    assert f"render-farm resume {folder.root} --deep" in told and damaged.name in told
+    assert render(folder, make_job()).rendered == 0  # its journal vouches for it
+    assert not verify(folder, deep=True).passed
+
+    outcome = render(folder, make_job(), deep=True)
+    assert (outcome.found, outcome.rendered, outcome.digest) == (4, 4, digest)
+    assert verify(folder, deep=True).passed and damaged.with_name(damaged.name + ".bad").exists()
+
+
 def test_shallow_status_sees_truncation(folder: Folder) -> None:
     render(folder, make_job())
     truncate(folder.shards / "samples_000000-000003.h5")

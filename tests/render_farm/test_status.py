@@ -152,6 +152,7 @@ def test_the_states_of_a_folder_that_nobody_works_on(folder: Folder) -> None:
     bad.write_bytes(good[: len(good) // 2])
     status = status_of(folder)
     assert (status.state, status.done, status.bad_shards[0].shard) == ("damaged", 4, bad.stem)
+    assert f"render-farm resume {folder.root}" in " ".join(text_of(folder, status).split())
     bad.write_bytes(good)
     status = status_of(folder)
     assert (status.state, status.done) == ("unmerged", 8)
