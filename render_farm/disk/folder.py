@@ -3,7 +3,7 @@
 ::
 
     DIR/
-      job.json                          what was asked for: recipe, seed, count, shard size; written first
+      job.json                          what was asked for (recipe, seed, count, shard size) and the folder's id; comes first
       cluster.yaml                      where it was last rendered, for `resume`
       shards/samples_000000-000099.h5   verified samples, named by first and last index
       shards/samples_....h5.bad         a shard that did not verify, set aside and rendered again
@@ -18,6 +18,7 @@
       .cancel                           there since `render-farm cancel`, until the next run
 """
 
+import errno
 import fcntl
 import getpass
 import hashlib
@@ -39,13 +40,18 @@ from blender_gen.sample import DATASET
 from render_farm.planning.plan import Shard
 from semforge.errors import InputError
 from semforge.files import existing_file, remove_temporaries, write_text
-from semforge.settings import Settings, load_settings
+from semforge.settings import Settings, validate
 
 LOCK_PATIENCE_S = 0.5  # `status` holds the lock for an instant to see whether it is free
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what flock says on a file system without it
+ID_BYTES = 5
 
 
 class Job(Settings):
-    """What a folder is to hold. Recipe and seed are fixed for its lifetime; the rest may change."""
+    """What a folder is to hold. Recipe and seed are fixed for its lifetime; the rest may change.
+
+    `id`, `place` and `inode` are the folder's, and `Folder.begin` writes them: see `Folder.identity`.
+    """
 
     recipe: str  # canonical YAML text
     recipe_hash: str
@@ -53,6 +59,9 @@ class Job(Settings):
     count: int = Field(gt=0)
     shard_size: int = Field(gt=0)  # samples in a file, most
     attempts: int = Field(3, gt=0)  # how often a sample may fail until it is given up
+    id: str = ""  # 10 hex digits, drawn when the folder is made
+    place: str = ""  # the folder's path when it was last begun
+    inode: int = 0  # and its number on its file system, which a move keeps and a copy does not
 
 
 @dataclass(frozen=True)
@@ -123,7 +132,41 @@ class Folder:
     @property
     def queue_name(self) -> str:
         """The name of this folder's jobs in Slurm's queue; no other folder's jobs have it."""
-        return f"semforge-{hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:10]}"
+        return f"semforge-{self.identity}"
+
+    @property
+    def identity(self) -> str:
+        """What tells this folder from every other, wherever it is moved or mounted: the id in job.json.
+
+        A copy has the same job.json and is another folder, as long as the original is where
+        job.json says. A copy that is yet to be begun, a folder from before there were ids and one
+        without a job have a digest of their path instead.
+        """
+        job = self.job() if self.job_file.exists() else None
+        return job.id if job and job.id and not self._is_copy(job) else self._digest_of_path()
+
+    def is_still(self, identity: str) -> bool:
+        """Whether the folder of that `identity` is here still: not moved, deleted or replaced since it was begun.
+
+        Reads job.json, nothing else. True where that cannot be read for the moment.
+        """
+        try:
+            return _id_in(self.job_file.read_bytes()) == identity
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+
+    def _digest_of_path(self) -> str:
+        return hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[: 2 * ID_BYTES]
+
+    def _is_copy(self, job: Job) -> bool:
+        if not job.id or str(self.root.resolve()) == job.place or self.root.stat().st_ino == job.inode:
+            return False
+        try:  # also an original that was moved to another file system leaves nothing behind
+            return _id_in((Path(job.place) / self.job_file.name).read_bytes()) == job.id
+        except OSError:
+            return False
 
     def shards_on_disk(self) -> list[Shard]:
         """The shards that have a file, by first index; files of other names are ignored."""
@@ -131,19 +174,34 @@ class Folder:
         return sorted(shard for shard in named if shard is not None)
 
     def job(self) -> Job:
-        """The job of this folder. Raises InputError if there is none."""
-        return load_settings(existing_file(self.job_file, "the job.json of a folder that `render-farm run` made"), Job)
+        """The job of this folder. Raises InputError if there is none, or half of one."""
+        path = existing_file(self.job_file, "the job.json of a folder that `render-farm run` made")
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(values, dict):
+                raise ValueError(f"found a {type(values).__name__}, expected an object")
+        except ValueError as error:
+            raise InputError(
+                f"{path}: is not valid JSON, cut short or altered ({error}); restore it, or choose another folder"
+            ) from error
+        return validate(values, Job, str(path))
 
     def begin(self, job: Job) -> None:
         """Lay out the folder for `job`, or go on with the one it holds. Call it with the lock held.
 
         Raises InputError if the folder holds another recipe or seed.
         """
+        identity = os.urandom(ID_BYTES).hex()
         if self.job_file.exists():
-            require_same(self.job(), job, self.root)
+            found = self.job()
+            require_same(found, job, self.root)
+            if not self._is_copy(found):
+                identity = self.identity
         for folder in (self.shards, self.journal, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
-        write_text(self.job_file, json.dumps(job.model_dump(), indent=2, ensure_ascii=False) + "\n")
+        place = {"id": identity, "place": str(self.root.resolve()), "inode": self.root.stat().st_ino}
+        told = {**job.model_dump(), **place}
+        write_text(self.job_file, json.dumps(told, indent=2, ensure_ascii=False) + "\n")
         self.cancel_mark.unlink(missing_ok=True)
 
     def sweep(self) -> None:
@@ -153,7 +211,10 @@ class Folder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for one run. Raises InputError if another run holds it or it cannot be written to."""
+        """Hold the folder for one run.
+
+        Raises InputError if another run holds it, or it cannot be written to or locked.
+        """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             lock = (self.root / ".lock").open("a+", encoding="utf-8")
@@ -183,7 +244,7 @@ class Folder:
         return f" ({holder.user} on {holder.host}, process {holder.pid}, since {holder.since})" if holder else ""
 
     def is_locked(self) -> bool:
-        """Whether a run is at work here now. Creates nothing."""
+        """Whether a run is at work here now. Creates nothing. Raises InputError where no lock can be had."""
         try:
             with (self.root / ".lock").open() as lock:
                 return not _acquire(lock, 0, fcntl.LOCK_SH)
@@ -230,6 +291,20 @@ def _acquire(lock: Any, patience_s: float, kind: int = fcntl.LOCK_EX) -> bool:
             if time.monotonic() >= end:
                 return False
             time.sleep(0.05)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            raise InputError(
+                f"{Path(lock.name).parent}: its file system has no locks ({error.strerror}); expected one with flock, "
+                "such as a local disk, NFSv4, or Lustre mounted with -o flock; choose another folder"
+            ) from error
+
+
+def _id_in(job_file: bytes) -> str:
+    try:
+        return str(json.loads(job_file)["id"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _recipe_differences(found: str, asked: str) -> list[str]:
