@@ -3,7 +3,7 @@
 ::
 
     DIR/
-      job.json                          what was asked for (recipe, seed, count, shard size) and the folder's id; comes first
+      job.json                          what was asked for: recipe, seed, count, shard size; and the id; comes first
       cluster.yaml                      where it was last rendered, for `resume`
       shards/samples_000000-000099.h5   verified samples, named by first and last index
       shards/samples_....h5.bad         a shard that did not verify, set aside and rendered again

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from render_farm.clusters import Cluster
+from render_farm.clusters import Cluster, SlurmPool
 from render_farm.disk.folder import Folder, Job
 from render_farm.disk.journal import Attempt, read_journal, read_journals
 from render_farm.planning.estimate import Estimate, estimate
@@ -16,16 +16,23 @@ from render_farm.pools.slurm_commands import available, largest_array
 from render_farm.work.child import RENDERER
 from render_farm.work.task import DONE, Order, TaskRun
 from semforge.errors import SemforgeError
+from semforge.settings import load_settings
 
 PROBE = "probe"  # the name of its pool in journals
+THREADS = 2  # where no cluster says
 SAMPLES = 4  # the first of them is not counted: it warms Blender up
 
 
-def probe(folder: Folder, threads: int = 0, samples: int = SAMPLES, command: Sequence[str] = RENDERER) -> Attempt:
+def probe(
+    folder: Folder, threads: int | None = None, samples: int = SAMPLES, command: Sequence[str] = RENDERER
+) -> Attempt:
     """Render the job's first samples here, as any task would; they stay in the folder.
 
-    Raises SemforgeError if they cannot be rendered.
+    `threads`: those of a task of the folder's cluster, unless given. Raises SemforgeError if
+    the samples cannot be rendered.
     """
+    if threads is None:
+        threads = _threads_in(folder)
     count = min(samples, folder.job().count)
     attempt = f"{PROBE}-{os.urandom(4).hex()}_0"
     order = Order(
@@ -40,7 +47,14 @@ def probe(folder: Folder, threads: int = 0, samples: int = SAMPLES, command: Seq
     return found
 
 
-def probe_elsewhere(job: Job, threads: int = 0) -> Attempt:
+def task_threads(cluster: Cluster) -> int:
+    """The threads that a probe takes: those of a task of the cluster's first pool, of a login node not all."""
+    pool = next(iter(cluster.pools.values()))
+    wanted = pool.cpus if isinstance(pool, SlurmPool) else available_cores() // slots(pool)
+    return max(1, min(wanted, available_cores()))
+
+
+def probe_elsewhere(job: Job, threads: int = THREADS) -> Attempt:
     """The same in a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="semforge-probe-") as place:
         folder = Folder(Path(place))
@@ -66,8 +80,14 @@ def plan_job(job: Job, cluster: Cluster, folder: Folder | None = None, seconds: 
         speeds.learn(read_journals(folder.journal))
     measured = {name for name in cluster.pools if speeds.seconds_per_sample(name) is not None}
     if seconds is None and any(capacity.seconds_per_sample is None for capacity in speeds.capacities()):
-        seconds = seconds_per_sample(probe_elsewhere(job))
+        seconds = seconds_per_sample(probe_elsewhere(job, task_threads(cluster)))
     if seconds is not None:
         speeds.expect(seconds)
     limit = {"largest_array": largest_array()} if available() else {}
     return estimate(job.count, cluster.pools, speeds.capacities(), cores=available_cores(), measured=measured, **limit)
+
+
+def _threads_in(folder: Folder) -> int:
+    if not folder.cluster_file.exists():
+        return min(THREADS, available_cores())
+    return task_threads(load_settings(folder.cluster_file, Cluster))
