@@ -8,7 +8,7 @@ import base64
 import io
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Group
 
 from blender_gen.sample import SampleFile
-from render_farm.clusters import Cluster, PoolSettings
+from render_farm.clusters import LocalPool, PoolSettings
 from render_farm.disk.check import ShardState, done_indices, survey
 from render_farm.disk.folder import Folder
 from render_farm.disk.journal import read_journals, read_lines
@@ -26,11 +26,15 @@ from render_farm.pools.slurm_commands import queue
 from render_farm.views import accounts
 from render_farm.views.accounts import ALL, Account, Pause, Stint
 from render_farm.views.activity import handed_over
-from render_farm.views.status import UNKNOWN, AskQueue, who_works
+from render_farm.views.charged import charged_core_hours
+from render_farm.views.never_began import last_cluster
+from render_farm.views.status import UNKNOWN, AskQueue, Work, who_works
+from render_farm.work.probe import PROBE
 from semforge.errors import InputError
 from semforge.files import whole_file, write_text
-from semforge.settings import load_settings
 from semforge.tables import turned_table
+
+AskCharged = Callable[[Collection[str]], float | None]
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,8 @@ class PerImage:
         )
 
 
-# For orientation: other images on other machines.
 PUBLISHED = tuple(
-    PerImage(f"published reference, {name}", 100, seconds, seconds / 100)
+    PerImage(f"published reference, {name} (other images, other machines)", 100, seconds, seconds / 100)
     for name, seconds in (("one local CPU", 1980.0), ("cluster CPUs", 65.0), ("cluster GPUs", 45.0))
 )
 
@@ -83,7 +86,12 @@ class Report:
 
     def to_json(self) -> str:
         """One line of JSON with the fields as keys, and the seconds an image."""
-        return json.dumps({**asdict(self), "per_image": [asdict(one) for one in self.per_image]})
+        found = asdict(self) | {
+            "pools": [_with_retries(row) for row in self.pools],
+            "total": self.total and _with_retries(self.total),
+            "per_image": [asdict(one) for one in self.per_image],
+        }
+        return json.dumps(found)
 
     @property
     def rows(self) -> tuple[Account, ...]:
@@ -107,6 +115,10 @@ class Report:
         return turned_table(title, HEADINGS, [cells(row) for row in self.rows], notes)
 
 
+def _with_retries(row: Account) -> dict[str, object]:
+    return asdict(row) | {"retries": row.retries}
+
+
 HEADINGS = (
     "pool", "samples", "tasks", "slots", "s/sample", "start-up", "wall time", "speed-up", "efficiency", "occupied",
     "retries", "lost", "core-h", "GPU-h", "kWh",
@@ -122,16 +134,22 @@ class Books:
     pauses: tuple[Pause, ...]
 
 
-def read_report(folder: Folder, reference_s: float | None = None, ask_queue: AskQueue = queue) -> Report:
+def read_report(
+    folder: Folder, reference_s: float | None = None, ask_queue: AskQueue = queue,
+    ask_charged: AskCharged = charged_core_hours,
+) -> Report:  # fmt: skip
     """What the samples of `folder` took. Raises InputError if there is no job.
 
     The speed-up is against `reference_s` seconds a sample, else against what the folder's
     local processes took, else against the fastest pool; the report says which.
     """
-    return read_books(folder, reference_s, ask_queue).report
+    return read_books(folder, reference_s, ask_queue, ask_charged).report
 
 
-def read_books(folder: Folder, reference_s: float | None = None, ask_queue: AskQueue = queue) -> Books:
+def read_books(
+    folder: Folder, reference_s: float | None = None, ask_queue: AskQueue = queue,
+    ask_charged: AskCharged = charged_core_hours,
+) -> Books:  # fmt: skip
     """As `read_report`, with what the picture needs."""
     if reference_s is not None and reference_s <= 0:
         raise InputError(f"reference {reference_s:g} s a sample: expected more than 0")
@@ -150,13 +168,17 @@ def read_books(folder: Folder, reference_s: float | None = None, ask_queue: AskQ
     report = Report(
         folder=str(folder.root), wanted=job.count, done=len(on_disk), pools=tuple(rows[:-1]),
         total=rows[-1] if rows else None, reference=reference, images_per_sample=_images_per_sample(states),
-        notes=tuple(_notes(found, left_out, pools, reference, len(on_disk))),
+        notes=(
+            *_notes(found, left_out, reference, len(on_disk)), *_notes_on_hours(folder, found, pools),
+            *_notes_on_slurm(work, ask_charged),
+        ),
     )  # fmt: skip
     return Books(report, tuple(found), tuple(left_out))
 
 
 def write_report(
-    folder: Folder, path: Path, reference_s: float | None = None, ask_queue: AskQueue = queue
+    folder: Folder, path: Path, reference_s: float | None = None, ask_queue: AskQueue = queue,
+    ask_charged: AskCharged = charged_core_hours,
 ) -> Report:  # fmt: skip
     """Write the report of `folder`, whole or not at all: .html the page, .png the picture, .json the figures.
 
@@ -164,7 +186,7 @@ def write_report(
     """
     if path.suffix not in (".html", ".png", ".json"):
         raise InputError(f"{path}: cannot be written, expected a name that ends in .html, .png or .json")
-    books = read_books(folder, reference_s, ask_queue)
+    books = read_books(folder, reference_s, ask_queue, ask_charged)
     if path.suffix == ".png" and not books.stints:
         raise InputError(f"{folder.root}: no task has begun yet, so there is nothing to draw")
     if path.suffix == ".json":
@@ -235,10 +257,9 @@ def _pace(found: Sequence[Stint]) -> float | None:
 
 
 def _pools(folder: Folder) -> Mapping[str, PoolSettings]:
-    """The pools of the last run, as far as its cluster can be read."""
-    if not folder.cluster_file.exists():
-        return {}
-    return load_settings(folder.cluster_file, Cluster).pools
+    """The pools of the last run, as far as its cluster can be read, and the probe before it: processes of a machine."""
+    cluster = last_cluster(folder)
+    return {PROBE: LocalPool(), **(cluster.pools if cluster else {})}
 
 
 def _images_per_sample(states: Iterable[ShardState]) -> int:
@@ -249,10 +270,7 @@ def _images_per_sample(states: Iterable[ShardState]) -> int:
     return 1
 
 
-def _notes(
-    found: Sequence[Stint], left_out: Sequence[Pause], pools: Mapping[str, PoolSettings],
-    reference: Reference | None, on_disk: int,
-) -> list[str]:  # fmt: skip
+def _notes(found: Sequence[Stint], left_out: Sequence[Pause], reference: Reference | None, on_disk: int) -> list[str]:
     if not found:
         return ["No task has begun yet."]
     notes = []
@@ -263,10 +281,32 @@ def _notes(
     if left_out:
         spent = duration(sum(pause.end - pause.begin for pause in left_out))
         notes.append(f"Left out: {_count(len(left_out), 'pause')} between runs, {spent} together.")
-    if unknown := sorted({stint.pool for stint in found} - set(pools)):
-        notes.append(f"Not in cluster.yaml, so without hours and energy: {', '.join(unknown)}.")
     if (told := sum(stint.samples for stint in found if not stint.runs)) < on_disk:
         notes.append(f"{_count(on_disk - told, 'sample')} on disk in no journal, or in that of a task at work.")
+    return notes
+
+
+def _notes_on_hours(folder: Folder, found: Sequence[Stint], pools: Mapping[str, PoolSettings]) -> list[str]:
+    """What the hours rest on."""
+    if not found:
+        return []
+    notes = ["Hours and energy are those of the journals: from a task's first line to its last."]
+    if unknown := sorted({stint.pool for stint in found} - set(pools)):
+        broken = folder.cluster_file.exists() and last_cluster(folder) is None
+        why = f"{folder.cluster_file} cannot be read" if broken else "Not in cluster.yaml"
+        notes.append(f"{why}, so without hours and energy: {', '.join(unknown)}.")
+    return notes
+
+
+def _notes_on_slurm(work: Work, ask_charged: AskCharged) -> list[str]:
+    """What no journal tells."""
+    notes = []
+    if early := work.never_began:
+        log = f" (log: {early[-1].log})" if early[-1].log else ""
+        notes.append(f"{_count(len(early), 'task')} of Slurm failed before a line was written, not in the table{log}.")
+    jobs = {one.attempt.rpartition("_")[0] for one in work.submitted if one.engine == "slurm"}
+    if jobs and (hours := ask_charged(jobs)) is not None:
+        notes.append(f"Slurm charged {_number(hours)} core-hours, Python's start and failed tasks included.")
     return notes
 
 

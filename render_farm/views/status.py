@@ -21,6 +21,7 @@ from render_farm.pools.slurm_commands import QueuedTask, queue
 from render_farm.pools.submissions import Submitted, submitted_tasks
 from render_farm.views import activity
 from render_farm.views.activity import Alive
+from render_farm.views.never_began import NeverBegan, log_of, never_began, slurm_files
 from semforge.errors import InputError
 from semforge.tables import plain_table
 
@@ -35,6 +36,8 @@ unmerged     all samples are on disk, dataset.h5 does not link them yet
 quarantined  all but samples that failed as often as they may
 incomplete   samples are missing and nobody is at work on them
 """
+
+QUEUE_EVERY_S = 10.0  # between two questions to Slurm's queue while somebody watches
 
 AskQueue = Callable[[str], Mapping[str, QueuedTask] | None]
 
@@ -65,7 +68,7 @@ class PoolStatus:
     done: int  # samples of it that are on disk
     running: int  # tasks
     queued: int  # tasks
-    failed: int  # attempts at tasks that ended otherwise than by finishing or being asked to stop
+    failed: int  # attempts that ended otherwise than by finishing or being asked to stop, before they began or after
     samples_per_s: float  # over the last minutes; 0 if none of its tasks runs
     seconds_per_sample: float | None  # of a renderer
     seconds_left: float | None  # for the tasks it has
@@ -87,6 +90,7 @@ class Status:
     unwritten: int
     bad_shards: tuple[BadShard, ...]
     quarantined: tuple[Quarantined, ...]
+    never_began: tuple[NeverBegan, ...]  # tasks that died before they wrote a line
     dataset: str | None  # why dataset.h5 is not the job's data set, None if it is
     pools: tuple[PoolStatus, ...]
     samples_per_s: float
@@ -113,6 +117,7 @@ class Work:
     alive: Mapping[str, Alive]
     locked: bool
     queue_asked: bool
+    never_began: tuple[NeverBegan, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,13 +178,16 @@ def read_status(folder: Folder, deep: bool = False, ask_queue: AskQueue = queue)
     pools = _pools(work, attempts, done, activity.handed_over(read_lines(folder.handed_over)), now)
     unwritten = {i for a in activity.latest(attempts).values() if a.id in work.alive for i in a.samples} - done
     bad = tuple(BadShard(state.shard.name, state.problem) for state in states if state.problem is not None)
+    files = slurm_files(folder) if given_up else folder.root
     missing, speed = job.count - len(done), sum(pool.samples_per_s for pool in pools)
     return Status(
         state=_state(work, bad, missing, dataset, len(given_up)),
         wanted=job.count, done=len(done), missing=missing, unwritten=len(unwritten), bad_shards=bad,
         quarantined=tuple(
-            Quarantined(index, last.problem, str(folder.log_path(last.attempt))) for index, last in given_up.items()
+            Quarantined(index, last.problem, str(log_of(folder, last.attempt, files) or folder.log_path(last.attempt)))
+            for index, last in given_up.items()
         ),
+        never_began=work.never_began,
         dataset=dataset, pools=pools, samples_per_s=round(speed, 4),
         seconds_per_sample=_rounded(activity.seconds_per_sample(attempts)),
         seconds_left=_seconds_left(missing - len(given_up) - len(unwritten), speed),
@@ -195,7 +203,8 @@ def who_works(folder: Folder, attempts: Sequence[Attempt], now: float, ask_queue
     locked, holder = folder.is_locked(), folder.holder()
     run_since = activity.time_of(holder.since) if holder else 0.0
     alive = activity.alive(submitted, attempts, in_queue, run_since if locked else None, now)
-    return Work(tuple(submitted), alive, locked, in_queue is not None)
+    early = never_began(folder, submitted, {attempt.id for attempt in attempts}, in_queue, now)
+    return Work(tuple(submitted), alive, locked, in_queue is not None, tuple(early))
 
 
 def status_table(folder: Folder, status: Status) -> RenderableType:
@@ -222,13 +231,24 @@ def status_table(folder: Folder, status: Status) -> RenderableType:
         summary.add_row("", f"set them aside and render them again with: render-farm resume {folder.root}{how}")
     for lost in status.quarantined:
         summary.add_row("in quarantine", f"sample {lost.index}: {lost.problem} (log: {lost.log})")
+    for early in status.never_began[-SHOWN:]:
+        log = f" (log: {early.log})" if early.log else ""
+        summary.add_row("failed at once", f"task {early.attempt}: {early.problem}{log}")
+    if (more := len(status.never_began) - SHOWN) > 0:
+        summary.add_row("", f"and {more} tasks before")
     return Group(summary, _pools_table(status.pools)) if status.pools else summary
 
 
 def watch(
-    folder: Folder, console: Console, every_s: float = 2.0, deep: bool = False, ask_queue: AskQueue = queue
-) -> Status:
-    """Show the status, drawn anew every few seconds, until nobody is at work or Ctrl-C; returns the last one."""
+    folder: Folder, console: Console, every_s: float = 2.0, deep: bool = False, ask_queue: AskQueue = queue,
+    queue_every_s: float = QUEUE_EVERY_S,
+) -> Status:  # fmt: skip
+    """Show the status until nobody is at work or Ctrl-C; returns the last one.
+
+    Drawn anew from disk every `every_s` seconds; the queue, which others need too, is asked every
+    `queue_every_s` at most.
+    """
+    ask_queue = _seldom(ask_queue, queue_every_s)
     status = read_status(folder, deep, ask_queue=ask_queue)
     with Live(status_table(folder, status), console=console, auto_refresh=False) as live:
         try:
@@ -239,6 +259,19 @@ def watch(
         except KeyboardInterrupt:
             pass  # the last picture stays on the screen
     return status
+
+
+def _seldom(ask_queue: AskQueue, every_s: float) -> AskQueue:
+    """The same, asked again only when the last answer is so old."""
+    last: tuple[float, Mapping[str, QueuedTask] | None] | None = None
+
+    def ask(name: str) -> Mapping[str, QueuedTask] | None:
+        nonlocal last
+        if last is None or time.monotonic() - last[0] >= every_s:
+            last = time.monotonic(), ask_queue(name)
+        return last[1]
+
+    return ask
 
 
 def verify(folder: Folder, deep: bool) -> Verification:
@@ -271,6 +304,7 @@ def verify(folder: Folder, deep: bool) -> Verification:
 
 
 UNKNOWN = "–"
+SHOWN = 3  # of tasks that died at once, which are often many
 
 
 def _state(work: Work, bad: Sequence[BadShard], missing: int, dataset: str | None, lost: int) -> State:
@@ -304,6 +338,7 @@ def _pools(
         if one.attempt in at_work:
             left[one.pool].update(set(one.task.indices) - taken.get(one.attempt, set()))
     journals, tasks = activity.latest(attempts), Counter((pool_of.get(id), state) for id, state in at_work.items())
+    early = Counter(one.pool for one in work.never_began)
     rows = []
     for pool, engine in engines.items():
         own = of_pool[pool]
@@ -312,7 +347,8 @@ def _pools(
         rendered = {index for id in running if id in journals for index in journals[id].samples}
         rows.append(PoolStatus(
             pool=pool, engine=engine, done=made[pool], running=tasks[pool, "running"], queued=tasks[pool, "queued"],
-            failed=sum(activity.failed(one, one.id in running and one is journals[one.id]) for one in own),
+            failed=sum(activity.failed(one, one.id in running and one is journals[one.id]) for one in own)
+            + early[pool],
             samples_per_s=round(speed, 4), seconds_per_sample=_rounded(activity.seconds_per_sample(own)),
             seconds_left=_seconds_left(len(left[pool] - done - rendered), speed),
             nodes=tuple(sorted({journals[id].node for id in running if id in journals})),

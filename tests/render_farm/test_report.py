@@ -13,6 +13,7 @@ from told_folders import Told, begun_folder, submit
 from render_farm.disk.folder import Folder
 from render_farm.pools.slurm_commands import QueuedTask
 from render_farm.views.accounts import Account, Span, Stint
+from render_farm.views.charged import parse_charged
 from render_farm.views.gantt import gantt, joined, rows, unit
 from render_farm.views.report import Report, read_books, read_report, write_report
 from semforge.errors import InputError
@@ -27,6 +28,12 @@ pools:
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     return begun_folder(tmp_path / "out", count=8)
+
+
+@pytest.fixture(autouse=True)
+def no_accounting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slurm's commands are not found, whatever this machine has."""
+    monkeypatch.setenv("PATH", "")
 
 
 def no_queue(name: str) -> dict[str, QueuedTask]:
@@ -183,6 +190,56 @@ def test_hours_are_unknown_without_the_pool_in_the_cluster_file(folder: Folder) 
     assert any("cluster.yaml" in note and "moon" in note for note in report.notes)
 
 
+def test_a_probe_has_hours_without_being_in_the_cluster_file(folder: Folder) -> None:
+    folder.cluster_file.write_text(CLUSTER)
+    steady(folder, "probe-aaaaaaaa_0", 0.0, 0, pool="probe", engine="local", threads=3)  # 44 s
+    steady(folder, "12_0", 100.0, 4, pool="cpu")
+    report = report_of(folder)
+    probe, _ = report.pools
+    assert (probe.core_hours, probe.gpu_hours) == (pytest.approx(3 * 44 / 3600), 0)
+    assert probe.energy_kwh == pytest.approx(0.06 * 44 / 3600)
+    assert report.total is not None and report.total.core_hours == pytest.approx((3 + 4) * 44 / 3600)
+    assert report.total.gpu_hours == 0 and report.total.energy_kwh == pytest.approx((0.06 + 0.1) * 44 / 3600)
+    assert not any("without hours" in note for note in report.notes)
+
+
+def test_a_broken_cluster_file_costs_the_hours_only(folder: Folder) -> None:
+    folder.cluster_file.write_text("pools: [")
+    steady(folder, "12_0", 0.0, 0, pool="cpu")
+    report = report_of(folder)
+    assert report.rows[0].core_hours is None and report.rows[0].wall_s == 44.0
+    assert any("cluster.yaml cannot be read" in note and "cpu" in note for note in report.notes)
+
+
+def test_what_slurm_charged_is_said_beside_the_hours_of_the_journals(folder: Folder) -> None:
+    submit(folder, "12", "0-3", "4-7")
+    submit(folder, "local-aaaaaaaa", "0-3", engine="local")
+    steady(folder, "12_0", 0.0, 0)
+    asked = []
+
+    def ask_charged(jobs: set[str]) -> float:
+        asked.append(jobs)
+        return 1.5
+
+    report = read_report(folder, None, no_queue, ask_charged)
+    assert asked == [{"12"}]
+    assert "Slurm charged 1.50 core-hours, Python's start and failed tasks included." in report.notes
+    assert any("those of the journals" in note for note in report.notes)
+    assert not any("charged" in note for note in report_of(folder).notes)
+
+
+def test_charges_are_summed_over_requeues_and_tasks_that_never_began() -> None:
+    assert parse_charged("12_0|480\n12_0|20\n12_[1-3]|0\n13|100\n") == 600
+    assert parse_charged("") is None
+
+
+def test_tasks_that_died_before_their_journals_began_are_noted(folder: Folder) -> None:
+    submit(folder, "12", "0-3", "4-7")
+    gone = {f"12_{k}": QueuedTask("FAILED", "n1", "NonZeroExitCode") for k in range(2)}
+    notes = " ".join(read_report(folder, None, lambda name: gone).notes)
+    assert "No task has begun yet" in notes and "2 tasks of Slurm failed before a line was written" in notes
+
+
 def test_the_reference_is_named(folder: Folder) -> None:
     steady(folder, "12_0", 0.0, 0, pool="cpu")
     steady(folder, "13_0", 0.0, 4, pool="gpu", each_s=2.0)
@@ -203,7 +260,8 @@ def test_seconds_an_image_beside_the_published_ones(folder: Folder) -> None:
     assert report.images_per_sample == 2  # of a fake sample
     assert [(one.images, one.seconds_per_image) for one in report.per_image] == [
         (8, 44 / 8), (100, 19.8), (100, 0.65), (100, 0.45)]  # fmt: skip
-    assert all("published reference" in one.name for one in report.per_image[1:])
+    for one in report.per_image[1:]:
+        assert "published reference" in one.name and "other images, other machines" in one.name
 
 
 def test_a_pause_between_two_runs_is_left_out(folder: Folder) -> None:
@@ -263,6 +321,7 @@ def test_table_page_and_json_say_the_same(folder: Folder, tmp_path: Path) -> Non
     for suffix in ("html", "json", "png"):
         assert write_report(folder, tmp_path / f"report.{suffix}", ask_queue=no_queue) == report
     found = json.loads((tmp_path / "report.json").read_text())
+    assert found["pools"][0]["retries"] == found["total"]["retries"] == 1
     assert found["pools"][0]["lost_s"] == 25.0 and found["per_image"][1]["seconds_per_image"] == 19.8
     page = (tmp_path / "report.html").read_text()
     assert "<td>53.3 %</td>" in page and "<td>25.0 s</td>" in page and "data:image/png;base64," in page

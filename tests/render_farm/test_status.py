@@ -91,6 +91,42 @@ def test_an_attempt_that_left_the_queue_without_an_end_has_failed(folder: Folder
     assert (status.unwritten, status.samples_per_s, status.seconds_left) == (0, 0.0, None)
 
 
+def test_tasks_that_died_before_their_journals_began_have_failed_and_their_logs_are_named(
+    folder: Folder, now: float
+) -> None:
+    submit(folder, "12", *(f"{k}" for k in range(5)), t=now - 300)
+    submit(folder, "13", "5", t=now - 300)
+    submit(folder, "14", "6", t=now - 10)
+    logs = folder.root / "slurm"
+    logs.mkdir()
+    for name in ("12_0_0_log.err", "12_1_0_log.err", "12_3_0_log.err", "13_0_log.err", "14_0_log.err"):
+        (logs / name).write_text("module: command not found")
+    # 12_4 was taken back before Slurm started it, 14_0 may be on its way.
+    status = status_of(folder, _12_0="FAILED", _12_2="NODE_FAIL", _12_3="CANCELLED")
+    (row,) = status.pools
+    assert (status.state, row.running, row.queued, row.failed) == ("incomplete", 0, 0, 4)
+    told = {one.attempt: one.log and Path(one.log).name for one in status.never_began}
+    assert told == {"12_0": "12_0_0_log.err", "12_1": "12_1_0_log.err", "12_2": None, "13_0": "13_0_log.err"}
+    text = text_of(folder, status)
+    assert str(logs / "13_0_log.err") in text and "NODE_FAIL on n1" in text and "and 1 tasks before" in text
+    assert json.loads(status.to_json())["never_began"][0]["problem"] == "FAILED on n1"
+
+    Told(folder, "12_0", now - 200).end(now - 190)  # it was requeued, and ran
+    assert [one.attempt for one in status_of(folder).never_began] == ["12_1", "12_3", "13_0"]
+    assert read_status(folder, ask_queue=lambda name: None).never_began == ()
+
+
+def test_slurms_logs_are_looked_for_where_the_cluster_keeps_them(folder: Folder, tmp_path: Path, now: float) -> None:
+    submit(folder, "12", "0-3", "4-7", t=now - 300)
+    files = tmp_path / "elsewhere"
+    files.mkdir()
+    (files / "12_1_0_log.err").touch()
+    folder.cluster_file.write_text(f"folder: {files}\npools: {{cpu: {{engine: slurm}}}}\n")
+    assert [one.log for one in status_of(folder).never_began] == [str(files / "12_1_0_log.err")]
+    folder.cluster_file.write_text("pools: [")
+    assert status_of(folder).never_began == ()
+
+
 def test_a_requeued_task_is_one_task_with_a_failed_attempt(folder: Folder, now: float) -> None:
     submit(folder, "12", "0-7")
     Told(folder, "12_0", now - 100).ready(now - 96).sample(now - 90, 0, 2.0).cut()
@@ -258,8 +294,23 @@ def test_a_cut_line_costs_that_line_only(folder: Folder) -> None:
 def test_watch_ends_when_nobody_is_at_work(folder: Folder) -> None:
     submit(folder, "12", "0-7")
     answers = [{"12_0": QueuedTask("PENDING", "", "Priority")}, {"12_0": QueuedTask("RUNNING", "n1", "None")}, {}]
-    status = watch(folder, Console(file=io.StringIO()), every_s=0.01, ask_queue=lambda name: answers.pop(0))
+    status = watch(
+        folder, Console(file=io.StringIO()), every_s=0.01, ask_queue=lambda name: answers.pop(0), queue_every_s=0.0
+    )
     assert status.state == "incomplete" and not answers
+
+
+def test_watching_reads_the_disk_often_and_asks_the_queue_seldom(folder: Folder) -> None:
+    submit(folder, "12", "0-7")
+    answers = [{"12_0": QueuedTask("RUNNING", "n1", "None")}, {}]
+    asked: list[float] = []
+
+    def ask(name: str) -> dict[str, QueuedTask]:
+        asked.append(time.monotonic())
+        return answers[len(asked) - 1]
+
+    watch(folder, Console(file=io.StringIO()), every_s=0.02, ask_queue=ask, queue_every_s=0.4)
+    assert len(asked) == 2 and asked[1] - asked[0] >= 0.4
 
 
 def test_ctrl_c_ends_watching_with_what_was_seen_last(folder: Folder) -> None:
@@ -272,7 +323,8 @@ def test_ctrl_c_ends_watching_with_what_was_seen_last(folder: Folder) -> None:
             raise KeyboardInterrupt
         return {"12_0": QueuedTask("RUNNING", "n1", "None")}
 
-    assert watch(folder, Console(file=io.StringIO()), every_s=0.01, ask_queue=ask).state == "running"
+    found = watch(folder, Console(file=io.StringIO()), every_s=0.01, ask_queue=ask, queue_every_s=0.0)
+    assert found.state == "running"
     assert asked == [folder.queue_name] * 2
 
 
