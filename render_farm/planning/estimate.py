@@ -5,13 +5,14 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from rich.table import Table
+from rich.console import Group
 
 from render_farm.clusters import LocalPool, PoolSettings, SlurmPool
 from render_farm.planning.balance import Load, finish_s
 from render_farm.planning.plan import STARTUP_S, Capacity, Task, plan_tasks, sample_seconds
-from semforge.tables import plain_table
+from semforge.tables import turned_table
 
+HEADINGS = ("pool", "samples", "tasks", "arrays", "s/sample", "wall time", "core-h", "GPU-h", "kWh")
 HOUR_S = 3600.0
 LARGEST_ARRAY = 1000  # tasks; Slurm's default MaxArraySize of 1001 counts from 0
 
@@ -46,18 +47,10 @@ class Estimate:
         """One line of JSON with the fields as keys."""
         return json.dumps(asdict(self))
 
-    def __rich__(self) -> Table:
-        """The estimate as a table for people."""
-        table = plain_table(
-            f"{self.total.samples} samples", "pool", "samples", "tasks", "arrays", "s/sample", "wall time",
-            "core-h", "GPU-h", "kWh",
-        )  # fmt: skip
-        for row in self.pools:
-            table.add_row(*_cells(row))
-        table.add_section()
-        table.add_row(*_cells(self.total))
-        table.caption = "\n".join(self.assumes)
-        return table
+    def __rich__(self) -> Group:
+        """The estimate as a table for people, a pool a column: it fits 80 columns at any number of samples."""
+        rows = [_cells(row) for row in (*self.pools, self.total)]
+        return turned_table(f"{self.total.samples} samples", HEADINGS, rows, "\n".join(self.assumes))
 
 
 def estimate(
@@ -101,6 +94,13 @@ def duration(seconds: float | None) -> str:
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes:02d} min"
+
+
+def amount(value: float) -> str:
+    """Hours or kWh for people: one digit after the point, and of a small amount two that are not zero."""
+    if not 0 < value < 1:
+        return f"{value:.1f}"
+    return f"{value:.{1 - math.floor(math.log10(value))}f}"
 
 
 def _row(
@@ -174,5 +174,5 @@ def _cells(row: PoolEstimate) -> list[str]:
     return [
         row.pool, f"{row.samples}", f"{row.tasks}", f"{row.arrays}",
         "" if row.seconds_per_sample is None else f"{row.seconds_per_sample:.2f}", duration(row.wall_s),
-        *("" if value is None else f"{value:.1f}" for value in (row.core_hours, row.gpu_hours, row.energy_kwh)),
+        *("" if value is None else amount(value) for value in (row.core_hours, row.gpu_hours, row.energy_kwh)),
     ]  # fmt: skip

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from render_farm.clusters import DebugPool, LocalPool, PoolSettings, SlurmPool
-from render_farm.planning.estimate import Estimate, duration, estimate, gpus
+from render_farm.planning.estimate import Estimate, amount, duration, estimate, gpus
 from render_farm.planning.plan import Capacity, plan_tasks
 
 
@@ -93,14 +93,45 @@ def test_gpus_of_a_task(gres: str | None, count: int) -> None:
     assert gpus(LocalPool(device="cuda")) == 0
 
 
+def text_of(found: Estimate, width: int) -> str:
+    console = Console(width=width, file=io.StringIO())
+    console.print(found)
+    return console.file.getvalue()
+
+
 def test_it_reads_as_a_table_and_as_json() -> None:
     found = one_pool(1000, slurm(cpus=4), Capacity("cpu", 4, 36.0, startup_s=0.0))
-    console = Console(width=100, record=True, file=io.StringIO())
-    console.print(found)
-    (line,) = (line for line in console.export_text().splitlines() if line.strip().startswith("cpu "))
-    assert line.split()[:4] == ["cpu", "1000", str(found.total.tasks), "1"]
-    assert "2 h 30 min" in line
+    rows = {line.split()[0]: line.split()[1:] for line in text_of(found, 100).splitlines() if line.strip()}
+    assert rows["pool"] == ["cpu", "all"] and rows["samples"] == ["1000", "1000"]
+    assert rows["tasks"] == [str(found.total.tasks)] * 2 and rows["arrays"] == ["1", "1"]
+    assert rows["wall"] == ["time", *(2 * ["2", "h", "30", "min"])] and rows["core-h"] == ["40.0", "40.0"]
     assert json.loads(found.to_json())["pools"][0]["samples"] == 1000
+
+
+def test_no_digit_of_a_million_samples_is_lost_in_80_columns() -> None:
+    pools = {name: slurm(cpus=8, gres="gpu:2") for name in ("cpu", "cpu-long", "gpu-a100")}
+    found = estimate(1_000_000, pools, [Capacity(name, 64, 123.45) for name in pools], cores=8)
+    text = text_of(found, 80)
+    assert "…" not in text
+    for row in (*found.pools, found.total):
+        for figure in (row.pool, str(row.samples), str(row.tasks), f"{row.core_hours:.1f}", duration(row.wall_s)):
+            assert figure in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0.0"),
+        (0.00432, "0.0043"),
+        (0.05, "0.050"),
+        (0.1, "0.10"),
+        (0.999, "1.00"),
+        (1.0, "1.0"),
+        (276_543.21, "276543.2"),
+    ],
+)
+def test_small_amounts_keep_two_digits(value: float, text: str) -> None:
+    assert amount(value) == text
 
 
 @pytest.mark.parametrize(
