@@ -96,5 +96,5 @@ def test_damaged_files_of_lines_stop_neither_status_nor_report(tmp_path: Path, b
     assert handed_over(read_lines(folder.handed_over)) == {"12_1": {7}}
     assert [one.problem for one in read_failures(folder)[6]] == ["fell apart"]
     assert read_status(folder, ask_queue=lambda name: {}).quarantined[0].index == 6
-    (row,) = read_report(folder, ask_queue=lambda name: {}).rows
+    (row,) = read_report(folder, ask_queue=lambda name: {}, ask_charged=lambda jobs: None).rows
     assert row.tasks == 1 and row.lost_s == 1.0
