@@ -231,11 +231,12 @@ def status_table(folder: Folder, status: Status) -> RenderableType:
         summary.add_row("", f"set them aside and render them again with: render-farm resume {folder.root}{how}")
     for lost in status.quarantined:
         summary.add_row("in quarantine", f"sample {lost.index}: {lost.problem} (log: {lost.log})")
-    for early in status.never_began[-SHOWN:]:
+    unmended = status.never_began if status.missing else ()
+    for early in unmended[-SHOWN:]:
         log = f" (log: {early.log})" if early.log else ""
         summary.add_row("failed at once", f"task {early.attempt}: {early.problem}{log}")
-    if (more := len(status.never_began) - SHOWN) > 0:
-        summary.add_row("", f"and {more} tasks before")
+    if (more := len(unmended) - SHOWN) > 0:
+        summary.add_row("", f"and {more} before")
     return Group(summary, _pools_table(status.pools)) if status.pools else summary
 
 

@@ -108,7 +108,7 @@ def test_tasks_that_died_before_their_journals_began_have_failed_and_their_logs_
     told = {one.attempt: one.log and Path(one.log).name for one in status.never_began}
     assert told == {"12_0": "12_0_0_log.err", "12_1": "12_1_0_log.err", "12_2": None, "13_0": "13_0_log.err"}
     text = text_of(folder, status)
-    assert str(logs / "13_0_log.err") in text and "NODE_FAIL on n1" in text and "and 1 tasks before" in text
+    assert str(logs / "13_0_log.err") in text and "NODE_FAIL on n1" in text and "and 1 before" in text
     assert json.loads(status.to_json())["never_began"][0]["problem"] == "FAILED on n1"
 
     Told(folder, "12_0", now - 200).end(now - 190)  # it was requeued, and ran
