@@ -161,7 +161,7 @@ def test_arrays_are_split_cancelled_and_merged(folder: Folder, slurm: SlurmClust
     assert cancel_all(folder) == ["12 tasks cancelled in Slurm's queue"]
     slurm.wait_for(lambda: not in_queue(folder), 20, "the queue to be empty")
     assert submit(folder, job, cluster) == {"cpu": 12}
-    with pytest.raises(InputError, match="of 24 samples are not on disk yet"):
+    with pytest.raises(SemforgeError, match="of 24 samples are not on disk yet"):
         merge_job(folder, job)
     slurm.wait_for(lambda: not in_queue(folder), 90, "the queue to be empty")
     merge_job(folder, job)
