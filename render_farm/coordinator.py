@@ -68,6 +68,7 @@ class Coordinator:
     """Keeps the pools at work until every sample is on disk or given up."""
 
     def __init__(self, folder: Folder, job: Job, cluster: Cluster, pools: Sequence[Pool], reporter: Reporter):
+        self._identity = folder.identity
         self.given_up: set[int] = set()  # samples of the job in quarantine
         self._done: set[int] = set()  # samples on disk, also beyond the job's count
         self._left = set(range(job.count))  # neither on disk nor given up
@@ -131,6 +132,11 @@ class Coordinator:
         due = False
         while self._left:
             time.sleep(self._cluster.poll_s)
+            if not self._folder.is_still(self._identity):
+                raise RunFailed(
+                    f"{self._folder.root}: was moved or replaced while the run was at work; tasks in Slurm's queue "
+                    "go on, end them with render-farm cancel at the new place"
+                )
             if self._folder.cancel_mark.exists():
                 self.stop()
                 raise Cancelled(f"{self._folder.root}: cancelled; what is on disk is kept")

@@ -88,7 +88,7 @@ class SlurmPool:
             else:  # Slurm's limit is one of a single array: the next begins when those before are through
                 more["dependency"] = "afterany:" + ":".join(sorted(alive))
             try:
-                job = submit_array(self.settings, calls, self.files, self.folder.queue_name, **more)
+                job = submit_array(self.settings, calls, self.files, self.queue.name, pool_name=self.name, **more)
             except SlurmError:
                 if not attempts:
                     raise

@@ -16,6 +16,10 @@ class BadWrite(SemforgeError):
     """What was read back from disk is not what was written."""
 
 
+class Moved(SemforgeError):
+    """The folder is not where it was."""
+
+
 class ShardWriter:
     """Keeps finished samples and writes them as shards, whole and verified.
 
@@ -25,6 +29,7 @@ class ShardWriter:
 
     def __init__(self, folder: Folder, journal: Journal, shard_size: int, checkpoint_s: float):
         self._folder, self._journal = folder, journal
+        self._identity = folder.identity
         self._shard_size, self._checkpoint_s = shard_size, checkpoint_s
         self._samples: dict[int, Sample] = {}
         self._header: Header | None = None
@@ -49,7 +54,10 @@ class ShardWriter:
         return waited or len(self) >= self._shard_size or self._bytes() >= LARGEST_BUFFER
 
     def flush(self) -> None:
-        """Write all samples kept. Raises OSError if they cannot be written, BadWrite if they do not read back."""
+        """Write all samples kept.
+
+        Raises OSError if they cannot be written, BadWrite if they do not read back, Moved if the folder is gone.
+        """
         self._flushed = time.monotonic()
         for shard in shards_of(self._samples, self._shard_size):
             self._write(shard)
@@ -58,6 +66,8 @@ class ShardWriter:
 
     def _write(self, shard: Shard) -> None:
         assert self._header is not None
+        if not self._folder.is_still(self._identity):
+            raise Moved(f"{self._folder.root}: was moved or replaced; {len(shard)} samples are not written")
         path = self._folder.shard_path(shard)
         write_samples(path, [self._samples[index] for index in shard.indices], self._header)
         file, bad = verify_samples(path)
