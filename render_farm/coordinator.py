@@ -5,7 +5,6 @@ What is neither on disk, nor in quarantine, nor in a live attempt is planned and
 until nothing is missing. So it does not matter what was lost, nor how.
 """
 
-import json
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -17,14 +16,14 @@ from render_farm.clusters import Cluster
 from render_farm.disk.check import check_shard, set_aside
 from render_farm.disk.failures import failure, quarantined, read_failures, record_failure
 from render_farm.disk.folder import Folder, Job
-from render_farm.disk.journal import Attempt, read_journal, read_journals, read_lines
+from render_farm.disk.handovers import handed_over, record_handover
+from render_farm.disk.journal import Attempt, read_journal, read_journals
 from render_farm.disk.room import cannot_write, is_full
 from render_farm.planning.balance import Load, busy, rebalance
 from render_farm.planning.plan import UNTIMED_TASK, Task, plan_tasks
 from render_farm.planning.speed import Speeds
 from render_farm.pools import Ending, Pool
 from render_farm.pools.slurm_commands import SlurmError
-from render_farm.views.activity import handed_over
 from render_farm.views.progress import Reporter
 from render_farm.work.probe import seconds_per_sample
 from render_farm.work.task import DISK, DONE, NODE, STOPPED
@@ -75,7 +74,7 @@ class Coordinator:
         self._folder, self._job, self._cluster, self._reporter = folder, job, cluster, reporter
         self._pools = {pool.name: pool for pool in pools}
         # Of every live attempt the samples that are still its own, by pool.
-        gone = handed_over(read_lines(folder.handed_over))
+        gone = handed_over(folder)
         self._live = {
             pool.name: {a: set(task.indices) - gone.get(a, set()) for a, task in pool.adopt().items()} for pool in pools
         }
@@ -394,9 +393,7 @@ class Coordinator:
         for move in moves.handovers:
             attempt = [name for name, left in self._running(move.from_pool).items() if left][move.position]
             given = set(move.task.indices)
-            line = {"t": round(time.time(), 3), "attempt": attempt, "task": str(move.task), "to": move.to_pool}
-            with self._folder.handed_over.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            record_handover(self._folder, attempt, move.task, move.to_pool)
             self._live[move.from_pool][attempt] -= given
             self._submit(move.to_pool, [move.task])
 

@@ -8,7 +8,6 @@ from render_farm.clusters import SAMPLE_TIMEOUT_MIN, Cluster, PoolSettings
 from render_farm.clusters import LocalPool as LocalSettings
 from render_farm.clusters import SlurmPool as SlurmSettings
 from render_farm.disk.folder import Folder
-from render_farm.disk.journal import read_lines
 from render_farm.planning.plan import Task
 from render_farm.pools import Pool
 from render_farm.pools import slurm_commands as slurm
@@ -16,7 +15,7 @@ from render_farm.pools.debug import DebugPool
 from render_farm.pools.local import LocalPool, MakeOrder
 from render_farm.pools.slurm import SlurmPool, SlurmQueue
 from render_farm.pools.slurm_commands import SlurmError
-from render_farm.pools.submissions import read_submissions
+from render_farm.pools.submissions import read_submissions, submitted_tasks
 from render_farm.work.child import RENDERER
 from render_farm.work.task import Order
 from semforge.errors import InputError
@@ -107,7 +106,7 @@ def _files(cluster: Cluster, folder: Folder) -> Path:
 def _uses_slurm(folder: Folder) -> bool:
     """Whether tasks were ever handed in to Slurm, or may have been and nobody wrote it down."""
     return (
-        any(line["engine"] == "slurm" for line in read_lines(folder.submissions))
+        any(one.engine == "slurm" for one in submitted_tasks(folder))
         or (folder.root / SLURM_FILES).is_dir()
         or (folder.cluster_file.exists() and "engine: slurm" in folder.cluster_file.read_text(encoding="utf-8"))
     )

@@ -1,12 +1,10 @@
 """Which attempts are at work, and how fast a pool is now. Pure: what the files and the queue say comes in."""
 
 import time
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
-from render_farm.disk.journal import Attempt, fits, is_task
-from render_farm.planning.plan import Task
+from render_farm.disk.journal import Attempt
 from render_farm.pools.slurm_commands import QueuedTask
 from render_farm.pools.submissions import Submitted
 
@@ -93,16 +91,6 @@ def covered(intervals: Iterable[tuple[float, float]]) -> float:
             length += end - max(begin, reached)
             reached = end
     return length
-
-
-def handed_over(lines: Iterable[Mapping[str, Any]]) -> dict[str, set[int]]:
-    """The samples that were taken from attempts while they ran, by attempt. Damaged lines are skipped."""
-    gone: dict[str, set[int]] = defaultdict(set)
-    for line in lines:
-        if not (fits(line, {"attempt": str, "task": str}) and is_task(line["task"])):
-            continue
-        gone[line["attempt"]].update(Task.parse(line["task"]).indices)
-    return gone
 
 
 def time_of(local_time: str) -> float:

@@ -20,12 +20,12 @@ from blender_gen.sample import SampleFile
 from render_farm.clusters import LocalPool, PoolSettings
 from render_farm.disk.check import ShardState, done_indices, survey
 from render_farm.disk.folder import Folder
-from render_farm.disk.journal import read_journals, read_lines
+from render_farm.disk.handovers import handed_over
+from render_farm.disk.journal import read_journals
 from render_farm.planning.estimate import duration
 from render_farm.pools.slurm_commands import queue
 from render_farm.views import accounts
 from render_farm.views.accounts import ALL, Account, Pause, Stint
-from render_farm.views.activity import handed_over
 from render_farm.views.charged import charged_core_hours
 from render_farm.views.never_began import last_cluster
 from render_farm.views.status import UNKNOWN, AskQueue, Work, who_works
@@ -159,7 +159,7 @@ def read_books(
     states = survey(folder, job, "shape", attempts)
     on_disk = {index for index in done_indices(states) if index < job.count}
     running = {attempt for attempt, state in work.alive.items() if state == "running"}
-    taken = handed_over(read_lines(folder.handed_over))
+    taken = handed_over(folder)
     found = accounts.stints(attempts, running, on_disk, taken, now)
     left_out = accounts.pauses(found, (one.t for one in work.submitted))
     found = accounts.without_pauses(found, left_out)

@@ -15,7 +15,8 @@ from blender_gen.sample import SampleFile, verify_samples
 from render_farm.disk.check import ShardState, dataset_problem, done_indices, header_problem, survey
 from render_farm.disk.failures import quarantined, read_failures
 from render_farm.disk.folder import Folder, Job
-from render_farm.disk.journal import Attempt, read_journals, read_lines
+from render_farm.disk.handovers import handed_over
+from render_farm.disk.journal import Attempt, read_journals
 from render_farm.planning.estimate import duration
 from render_farm.pools.slurm_commands import QueuedTask, queue
 from render_farm.pools.submissions import Submitted, submitted_tasks
@@ -175,7 +176,7 @@ def read_status(folder: Folder, deep: bool = False, ask_queue: AskQueue = queue)
         for index, last in quarantined(read_failures(folder), job.attempts).items()
         if index < job.count and index not in done
     }
-    pools = _pools(work, attempts, done, activity.handed_over(read_lines(folder.handed_over)), now)
+    pools = _pools(work, attempts, done, handed_over(folder), now)
     unwritten = {i for a in activity.latest(attempts).values() if a.id in work.alive for i in a.samples} - done
     bad = tuple(BadShard(state.shard.name, state.problem) for state in states if state.problem is not None)
     files = slurm_files(folder) if given_up else folder.root

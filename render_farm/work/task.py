@@ -29,7 +29,8 @@ from blender_gen.sample import Header
 from render_farm.disk.check import check_shard
 from render_farm.disk.failures import failure, quarantined, read_failures, record_failure
 from render_farm.disk.folder import Folder
-from render_farm.disk.journal import Journal, read_lines
+from render_farm.disk.handovers import handed_over
+from render_farm.disk.journal import Journal
 from render_farm.disk.room import BAD_DISK
 from render_farm.planning.plan import Task
 from render_farm.work.answers import Answer, Failed, Made, Ready, Refused, Unfit
@@ -248,8 +249,7 @@ class TaskRun:
         if changed == self._handed_over:
             return
         self._handed_over = changed
-        lines = [line for line in read_lines(self._folder.handed_over) if line["attempt"] == self._order.attempt]
-        gone = {index for line in lines for index in Task.parse(line["task"]).indices}
+        gone = handed_over(self._folder).get(self._order.attempt, set())
         self._todo = deque(index for index in self._todo if index not in gone)
 
     @staticmethod

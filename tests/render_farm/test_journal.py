@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from told_folders import Told, begun_folder, fail, submit
 
 from render_farm.disk.failures import read_failures
+from render_farm.disk.handovers import handed_over
 from render_farm.disk.journal import Journal, read_journal, read_journals, read_lines
 from render_farm.pools.submissions import read_submissions
-from render_farm.views.activity import handed_over
 from render_farm.views.report import read_report
 from render_farm.views.status import read_status
 
@@ -93,7 +93,7 @@ def test_damaged_files_of_lines_stop_neither_status_nor_report(tmp_path: Path, b
     for path in paths:
         path.write_bytes(bad + b"\n" + path.read_bytes() + bad + b"\n")
     assert list(read_submissions(folder)) == ["12_0", "12_1"]
-    assert handed_over(read_lines(folder.handed_over)) == {"12_1": {7}}
+    assert handed_over(folder) == {"12_1": {7}}
     assert [one.problem for one in read_failures(folder)[6]] == ["fell apart"]
     assert read_status(folder, ask_queue=lambda name: {}).quarantined[0].index == 6
     (row,) = read_report(folder, ask_queue=lambda name: {}, ask_charged=lambda jobs: None).rows
