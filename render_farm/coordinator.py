@@ -78,6 +78,7 @@ class Coordinator:
         self._live = {
             pool.name: {a: set(task.indices) - gone.get(a, set()) for a, task in pool.adopt().items()} for pool in pools
         }
+        self._adopted = {attempt for live in self._live.values() for attempt in live}
         self._queued: set[str] = set()
         self._seen: set[str] = set()  # shards that were looked at
         self._withdrawn: set[str] = set()
@@ -312,7 +313,8 @@ class Coordinator:
         if attempt in self._withdrawn or not left:
             return None
         why = journal.why if journal else ""
-        if why.startswith(DISK) or is_full(self._folder):
+        # Of a task of an earlier run it was the disk of then.
+        if (why.startswith(DISK) and attempt not in self._adopted) or is_full(self._folder):
             self.stop()
             raise cannot_write(self._folder, why.removeprefix(f"{DISK}: ") or "no space left")
         told = ending.problem if ending else "ended, nobody knows why"

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +32,7 @@ def submit_array(
     if it refuses for another reason, which may pass.
     """
     executor = _executor(pool, folder, name, more)
-    with _slurm_errors(pool, pool_name, more):
+    with _login_environment(), _slurm_errors(pool, pool_name, more):
         if len(calls) == 1:
             return executor.submit(calls[0]).job_id
         with executor.batch():  # map_array would hide that the calls can be checkpointed
@@ -60,6 +61,16 @@ def slurm_parameters(pool: SlurmPool, name: str) -> dict[str, Any]:
         "additional_parameters": {"requeue": True, **pool.additional},
     }  # fmt: skip
     return {key: value for key, value in asked.items() if value is not None}
+
+
+@contextlib.contextmanager
+def _login_environment() -> Iterator[None]:
+    """Without what a Slurm job leaves in its environment: handed in from within one, tasks would inherit its sizes."""
+    place = os.environ.get("SLURM_CONF")
+    with submitit.helpers.clean_env():
+        if place is not None:
+            os.environ["SLURM_CONF"] = place
+        yield
 
 
 def _executor(pool: SlurmPool, folder: Path, name: str, more: dict[str, Any]) -> submitit.SlurmExecutor:

@@ -34,6 +34,10 @@ def alone(monkeypatch):
     for name in list(os.environ):
         if name.startswith("SLURM_") or name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
             monkeypatch.delenv(name)
+    before = dict(os.environ)
+    yield
+    for name in set(os.environ) - set(before):  # what was found out about the processes is kept there, too
+        del os.environ[name]
 
 
 def start(settings, **environment):

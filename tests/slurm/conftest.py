@@ -30,6 +30,8 @@ def slurm_session() -> Iterator[SlurmCluster]:
 @pytest.fixture
 def slurm(slurm_session: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> SlurmCluster:
     """The cluster with all nodes idle and no jobs; SLURM_CONF is set, so commands and submitit find it."""
+    for name in [name for name in os.environ if name.startswith("SLURM_")]:
+        monkeypatch.delenv(name)  # as if from a login node, whatever tests before have left
     for name, value in slurm_session.environment().items():
         monkeypatch.setenv(name, value)
     slurm_session.reset()
