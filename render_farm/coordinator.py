@@ -167,8 +167,13 @@ class Coordinator:
             pool.leave()
 
     def _has_ended(self, attempt: str) -> bool:
-        written = [] if attempt in self._queued else read_journal(self._folder.journal_path(attempt))
-        return bool(written) and written[-1].ended is not None
+        journal = None if attempt in self._queued else self._journal(attempt)
+        return journal is not None and journal.ended is not None
+
+    def _journal(self, attempt: str) -> Attempt | None:
+        """What an attempt has written since it last began; None if it has not begun."""
+        written = read_journal(self._folder.journal_path(attempt))
+        return written[-1] if written else None
 
     def _count_done(self, indices: Collection[int]) -> None:
         self._done.update(indices)
@@ -305,8 +310,7 @@ class Coordinator:
     def _end(self, pool: str, attempt: str, ending: Ending | None) -> Fault | None:
         """Find out why an attempt ended short of its samples, and whom it counts against; None if it did not."""
         own = self._live[pool].pop(attempt)
-        written = read_journal(self._folder.journal_path(attempt))
-        journal = written[-1] if written else None
+        journal = self._journal(attempt)
         self._give_up(quarantined(read_failures(self._folder, own), self._job.attempts))
         self._speeds.learn([journal] if journal else [])
         left = own & self._left
@@ -358,9 +362,7 @@ class Coordinator:
     def _learn(self) -> bool:
         """Take what live attempts have measured by now; True if speeds are known that were not before."""
         running = [a for live in self._live.values() for a in live if a not in self._queued]
-        return self._speeds.learn(
-            attempt for name in running for attempt in read_journal(self._folder.journal_path(name))[-1:]
-        )
+        return self._speeds.learn(journal for attempt in running if (journal := self._journal(attempt)) is not None)
 
     def _loads(self) -> list[Load]:
         loads = []
@@ -407,6 +409,6 @@ class Coordinator:
 
 def _was_told_to_go(why: str, ending: Ending | None) -> bool:
     """Whether an attempt made way for another job: on a busy site that happens to many at once."""
-    if ending is None or ending.cancelled:
-        return why == STOPPED and ending is None
-    return why == STOPPED or ending.problem.startswith(MADE_WAY)
+    if ending is None:
+        return why == STOPPED
+    return not ending.cancelled and (why == STOPPED or ending.problem.startswith(MADE_WAY))

@@ -10,18 +10,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import yaml
 
 from render_farm.clusters import Cluster, SlurmPool
+from render_farm.planning.estimate import gpus as granted_gpus
 from render_farm.pools import slurm_commands as slurm
+from render_farm.work.signals import noted_signals
 from semforge.errors import InputError, SemforgeError
 from semforge.files import write_text
 
@@ -88,7 +88,7 @@ def choose_pool(cluster: Cluster, name: str | None, gpus: int | None) -> SlurmPo
         if name not in pools:
             raise InputError(f"--pool {name}: no such Slurm pool, expected one of {', '.join(pools)}")
         return pools[name]
-    fit = [pool for pool in pools.values() if gpus is None or (gpus > 0) == (_gpus_of(pool) > 0)]
+    fit = [pool for pool in pools.values() if gpus is None or (gpus > 0) == (granted_gpus(pool) > 0)]
     if len(fit) != 1:
         wanted = "" if gpus is None else " with GPUs" if gpus else " without GPUs"
         raise InputError(f"--cluster: has {len(fit)} Slurm pools{wanted}; choose by --pool: {', '.join(pools)}")
@@ -100,7 +100,7 @@ def lay_out(pool: SlurmPool, nodes: int, gpus: int | None, batch_size: int) -> L
 
     Raises InputError if the pool has no GPUs or the batch cannot be shared evenly.
     """
-    granted = _gpus_of(pool)
+    granted = granted_gpus(pool)
     if gpus and not granted:
         raise InputError(f"--gpus {gpus}: the pool has no gres such as gpu:1; choose another --pool")
     layout = Layout(nodes, granted if gpus is None else gpus)
@@ -113,7 +113,7 @@ def lay_out(pool: SlurmPool, nodes: int, gpus: int | None, batch_size: int) -> L
 
 def job_parameters(pool: SlurmPool, layout: Layout) -> dict[str, Any]:
     """What a training asks of Slurm beyond what a pool asks for one task, in submitit's words."""
-    gres = _with_gpus(pool.gres, layout.gpus) if _gpus_of(pool) else pool.gres
+    gres = _with_gpus(pool.gres, layout.gpus) if granted_gpus(pool) else pool.gres
     return {
         "nodes": layout.nodes, "ntasks_per_node": layout.tasks_per_node, "gres": gres,
         "mem": f"{round(pool.memory_gb * 1024 * layout.tasks_per_node)}M", "stderr_to_stdout": True,
@@ -121,15 +121,6 @@ def job_parameters(pool: SlurmPool, layout: Layout) -> dict[str, Any]:
         # does not inherit the cores of a task.
         "srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={pool.cpus}"],
     }  # fmt: skip
-
-
-def _gpus_of(pool: SlurmPool) -> int:
-    """GPUs that the pool's gres asks for: 2 for gpu:2 or gpu:a100:2, 1 for gpu or gpu:a100."""
-    for part in (pool.gres or "").split(","):
-        name, *words = part.split(":")
-        if name == "gpu":
-            return int(words[-1]) if words and words[-1].isdigit() else 1
-    return 0
 
 
 def _with_gpus(gres: str | None, gpus: int) -> str | None:
@@ -276,7 +267,7 @@ class TrainingCall:
         note = Path(self.files) / f"{job}_{rank}.failed"
         note.unlink(missing_ok=True)
         requeue = signal.getsignal(signal.SIGUSR2)  # submitit's: in the first task it asks for a requeue and exits
-        with _noted(signal.SIGTERM, signal.SIGUSR2) as came:
+        with noted_signals(signal.SIGTERM, signal.SIGUSR2) as came:
             status = _fit(self.settings, came)
             if status == 0:
                 return
@@ -318,19 +309,3 @@ def _fit(settings: str, came: list[int]) -> int:
             child.send_signal(signal.SIGUSR2)
         time.sleep(BEAT_S)
     return child.returncode
-
-
-@contextmanager
-def _noted(*signals: signal.Signals) -> Iterator[list[int]]:
-    """Within, signals are only noted, in the order in which they come."""
-    came: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-
-    before = {number: signal.signal(number, note) for number in signals}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -17,7 +17,8 @@ from render_farm.pools import slurm_commands as slurm
 from render_farm.pools.local import MakeOrder
 from render_farm.pools.slurm_commands import QueuedTask, SlurmError
 from render_farm.pools.submissions import read_submissions, record_submission
-from render_farm.work.task import STOPPED, Order, TaskRun, stopped_by_signals
+from render_farm.work.signals import noted_signals
+from render_farm.work.task import STOPPED, Order, TaskRun
 
 BLAME_NODE = ("NODE_FAIL", "BOOT_FAIL")
 BLAME_SAMPLE = ("FAILED", "OUT_OF_MEMORY")
@@ -211,7 +212,7 @@ class SlurmCall:
             )
         )
         requeue = signal.getsignal(signal.SIGUSR2)  # submitit's: checkpoint, ask for a requeue, exit
-        with stopped_by_signals(run, signal.SIGTERM, signal.SIGUSR2):
+        with noted_signals(signal.SIGTERM, signal.SIGUSR2, then=run.stop):
             why = run.run()
         if why == STOPPED and callable(requeue) and self._may_begin_again(f"{array}_{index}" if array else job):
             requeue(signal.SIGUSR2, None)

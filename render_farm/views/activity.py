@@ -2,16 +2,14 @@
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Literal
 
 from render_farm.disk.journal import Attempt
+from render_farm.pools import Alive
 from render_farm.pools.slurm_commands import QueuedTask
 from render_farm.pools.submissions import Submitted
 
 WINDOW_S = 300.0  # "now", for rates
 SILENT_S = 600.0  # where the queue cannot be asked, an attempt that wrote nothing for so long does not run
-
-Alive = Literal["running", "queued"]
 
 
 def latest(attempts: Iterable[Attempt]) -> dict[str, Attempt]:

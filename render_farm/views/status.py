@@ -18,10 +18,10 @@ from render_farm.disk.folder import Folder, Job
 from render_farm.disk.handovers import handed_over
 from render_farm.disk.journal import Attempt, read_journals
 from render_farm.planning.estimate import duration
+from render_farm.pools import Alive
 from render_farm.pools.slurm_commands import QueuedTask, queue
 from render_farm.pools.submissions import Submitted, submitted_tasks
 from render_farm.views import activity
-from render_farm.views.activity import Alive
 from render_farm.views.never_began import NeverBegan, log_of, never_began, slurm_files
 from semforge.errors import InputError
 from semforge.tables import plain_table

@@ -16,8 +16,8 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from json import dumps, loads
 from multiprocessing.connection import wait
@@ -35,6 +35,7 @@ from render_farm.disk.room import BAD_DISK
 from render_farm.planning.plan import Task
 from render_farm.work.answers import Answer, Failed, Made, Ready, Refused, Unfit
 from render_farm.work.child import RENDERER, RendererProcess, shares_of_gpus
+from render_farm.work.signals import noted_signals
 from render_farm.work.writer import BadWrite, ShardWriter
 
 BEAT_S = 0.25  # between two looks at signals, silent renderers and samples handed over
@@ -258,29 +259,12 @@ class TaskRun:
         log.flush()
 
 
-@contextmanager
-def stopped_by_signals(run: TaskRun, *numbers: int) -> Iterator[list[int]]:
-    """Let these signals stop the run; gives a list of those that came."""
-    came: list[int] = []
-
-    def stop(number: int, frame: object) -> None:
-        came.append(number)
-        run.stop()
-
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """A task as a process on this machine: it ends with SIGTERM, or when its standard input closes."""
     (text,) = sys.argv[1:] if arguments is None else arguments
     run = TaskRun(Order.from_json(text))
     threading.Thread(target=_stop_with_parent, args=(run,), daemon=True).start()
-    with stopped_by_signals(run, signal.SIGTERM):
+    with noted_signals(signal.SIGTERM, then=run.stop):
         why = run.run()
     return 0 if why == DONE else 1
 
