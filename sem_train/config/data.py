@@ -1,0 +1,66 @@
+"""What is trained on, and how images reach the model."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from sem_train.config.shared import PATCH_PX, Share
+from semforge.settings import Settings
+
+
+class SyntheticData(Settings):
+    """Samples of a shard or dataset.h5."""
+
+    path: Path
+    held_out: int = Field(0, ge=0)  # the last n samples are for validation and never trained on
+    limit: PositiveInt | None = None  # use only the first n samples
+    scale: float | None = Field(None, gt=0, le=1)  # resized by this; left out: as all images
+    made_by: str | None = None  # the command that makes the file, told to who lacks it
+
+
+class RealData(Settings):
+    """Labelled images in folders, with the specimen each was taken of.
+
+    `images` and `labels` are paths below `root` with columns of the index in braces. Without an
+    index `{name}` is whatever file is found, and every image is a specimen of its own.
+    """
+
+    root: Path  # relative paths are sought in the working folder, then below SEMFORGE_DATA
+    images: str = "images/{name}.png"
+    labels: str = "labels/{name}.png"
+    # instances: 0 is background, every other value one particle and read as 1
+    labels_are: Literal["classes", "instances"] = "classes"
+    index: str | None = None  # CSV file below root
+    specimen: str = "specimen"  # its column that says which images show one specimen
+    unlabelled: tuple[int, ...] = ()  # grey values of labels that count neither in training nor in scores
+    held_out: tuple[str, ...] = ()  # specimens for validation, never trained on
+    excluded: tuple[str, ...] = ()  # specimens kept out of the run altogether, for a test
+
+
+class DataSettings(Settings):
+    """What is trained on, and how images reach the model."""
+
+    synthetic: tuple[SyntheticData, ...] = ()
+    real: tuple[RealData, ...] = ()
+    real_fraction: Share | None = None  # share of real crops in a batch; left out: all of what there is, else half
+    crop_px: int = Field(256, ge=PATCH_PX, multiple_of=PATCH_PX)
+    scale: float = Field(1.0, gt=0, le=1)  # images are resized by this, in training and in prediction
+    normalisation: Literal["percentile", "standard", "none"] = "percentile"
+
+    @model_validator(mode="after")
+    def _has_what_it_mixes(self) -> "DataSettings":
+        if not self.synthetic and not self.real:
+            raise ValueError("neither 'synthetic' nor 'real' data is given, expected one at least")
+        if self.real_share > 0 and not self.real:
+            raise ValueError("'real_fraction' is above 0 but there is no 'real' data")
+        if self.real_share < 1 and not self.synthetic:
+            raise ValueError("'real_fraction' is below 1 but there is no 'synthetic' data")
+        return self
+
+    @property
+    def real_share(self) -> float:
+        """Share of real crops in a batch."""
+        if self.real_fraction is not None:
+            return self.real_fraction
+        return 0.0 if not self.real else 1.0 if not self.synthetic else 0.5
