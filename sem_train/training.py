@@ -118,8 +118,8 @@ class Pictures(L.LightningDataModule):
         pictures = WholePictures(self.gathered.training, data)
         crops = Crops(pictures, Augmentation(self.plan.augment), data.crop_px, training.seed)
         batches = MixedBatches(
-            len(self.gathered.synthetic), len(self.gathered.real), data.real_share, training.batch_size, training.seed,
-            self.trainer.global_step, self.trainer.global_rank, self.trainer.world_size,
+            len(self.gathered.synthetic), len(self.gathered.real), data.mixing, training.batch_size, training.seed,
+            self.trainer.global_step, self.trainer.global_rank, self.trainer.world_size, training.steps,
         )  # fmt: skip
         return DataLoader(crops, batch_sampler=batches, num_workers=training.workers, pin_memory=self.pin_memory)
 

@@ -125,8 +125,13 @@ _RANK = {"extra_forbidden": 0, "value_error": 0, "greater_than": 0, "greater_tha
          "model_type": 3, "dict_type": 3, "float_type": 2, "int_type": 2}  # fmt: skip
 
 
+_ALTERNATIVES = ("function-", "constrained-")  # how pydantic names those of a union that have checks
+
+
 def _where(location: tuple[int | str, ...]) -> str:
     """The place in the file as a person writes it: layers[1].thickness_um."""
+    if len(location) > 1 and str(location[-1]).startswith(_ALTERNATIVES):
+        location = location[:-1]
     *parents, last = location or ("file",)
     text = ""
     for part in [*(p for p in parents if not _is_union_tag(p)), last]:

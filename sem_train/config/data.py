@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
+from sem_train.config.mixing import AnnealedShare
 from sem_train.config.shared import PATCH_PX, Share
 from semforge.settings import Settings
 
@@ -43,7 +44,8 @@ class DataSettings(Settings):
 
     synthetic: tuple[SyntheticData, ...] = ()
     real: tuple[RealData, ...] = ()
-    real_fraction: Share | None = None  # share of real crops in a batch; left out: all of what there is, else half
+    # share of real crops in a batch, constant or annealed; left out: all of what there is, else half
+    real_fraction: Share | AnnealedShare | None = None
     crop_px: int = Field(256, ge=PATCH_PX, multiple_of=PATCH_PX)
     scale: float = Field(1.0, gt=0, le=1)  # images are resized by this, in training and in prediction
     normalisation: Literal["percentile", "standard", "none"] = "percentile"
@@ -60,7 +62,12 @@ class DataSettings(Settings):
 
     @property
     def real_share(self) -> float:
-        """Share of real crops in a batch."""
+        """Share of real crops in all batches together."""
+        return self.mixing.mean if isinstance(self.mixing, AnnealedShare) else self.mixing
+
+    @property
+    def mixing(self) -> float | AnnealedShare:
+        """Share of real crops in a batch, constant or over the training."""
         if self.real_fraction is not None:
             return self.real_fraction
         return 0.0 if not self.real else 1.0 if not self.synthetic else 0.5
