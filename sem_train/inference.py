@@ -32,6 +32,35 @@ class TrainedOn:
     images: frozenset[str] = frozenset()  # SHA-256 of image files
     specimens: frozenset[str] = frozenset()  # names of real specimens
 
+    def __or__(self, other: "TrainedOn") -> "TrainedOn":
+        return TrainedOn(self.samples | other.samples, self.images | other.images, self.specimens | other.specimens)
+
+    @classmethod
+    def from_stored(cls, stored: dict[str, list[str]]) -> "TrainedOn":
+        """What `stored` gave."""
+        return cls(**{kind: frozenset(names) for kind, names in stored.items()})
+
+    def stored(self) -> dict[str, list[str]]:
+        """As a checkpoint keeps it."""
+        return {kind: sorted(names) for kind, names in vars(self).items()}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds of a model."""
+
+    path: Path
+    plan: Plan
+    trained_on: TrainedOn
+    weights: dict[str, torch.Tensor]  # of the network
+
+    def load_into(self, network: nn.Module) -> None:
+        """Give `network` these weights. Raises InputError if they are of another one."""
+        try:
+            network.load_state_dict(self.weights)
+        except Exception as error:
+            raise _unreadable(self.path) from error
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -92,6 +121,28 @@ def window_probabilities(network: nn.Module, image: torch.Tensor, window_px: int
     return slide(image, lambda x: network(x).float().softmax(dim=1))
 
 
+def read_checkpoint(run: Path) -> Checkpoint:
+    """The last checkpoint of a training run's folder, or a checkpoint file, in main memory.
+
+    Raises InputError if there is no run, or none that has a checkpoint yet, or one that cannot be read.
+    """
+    run = Path(run)
+    if not run.exists():
+        raise InputError(f"{run}: no such folder, expected a training run")
+    path = existing_file(RunFolder(run).last if run.is_dir() else run, "the checkpoint of a training run")
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        about = stored[CHECKPOINT_KEY]
+        weights = {key.removeprefix("network."): value for key, value in stored["state_dict"].items()}
+        return Checkpoint(path, Plan.model_validate(about["plan"]), TrainedOn.from_stored(about["trained_on"]), weights)
+    except Exception as error:  # pickle, zip and key errors all mean the file is not one of ours
+        raise _unreadable(path) from error
+
+
+def _unreadable(path: Path) -> InputError:
+    return InputError(f"{path}: cannot be read as a checkpoint of semforge, train it again")
+
+
 def load_run(run: Path) -> TrainedModel:
     """The model of a training run's folder with its last weights, or that of a checkpoint file.
 
@@ -99,22 +150,11 @@ def load_run(run: Path) -> TrainedModel:
     name `RUN/best.ckpt` to get those that scored best on it.
     Raises InputError if there is no run, or none that has a checkpoint yet, or one that cannot be read.
     """
-    run = Path(run)
-    if not run.exists():
-        raise InputError(f"{run}: no such folder, expected a training run")
-    folder = RunFolder(run if run.is_dir() else run.parent)
-    path = existing_file(folder.last if run.is_dir() else run, "the checkpoint of a training run")
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-        about = stored[CHECKPOINT_KEY]
-        config = Plan.model_validate(about["plan"])
-        seen = {kind: frozenset(names) for kind, names in about["trained_on"].items()}
-        network = build_model(config.model, len(config.classes), seed=0, load_weights=False)
-        network.load_state_dict({k.removeprefix("network."): v for k, v in stored["state_dict"].items()})
-    except Exception as error:  # pickle, zip and key errors all mean the file is not one of ours
-        raise InputError(f"{path}: cannot be read as a checkpoint of semforge, train it again") from error
+    checkpoint = read_checkpoint(run)
+    network = build_model(checkpoint.plan.model, len(checkpoint.plan.classes), seed=0, load_weights=False)
+    checkpoint.load_into(network)
     network.eval().to(best_device(), memory_format=torch.channels_last)
-    return TrainedModel(network, config, TrainedOn(**seen), folder.path)
+    return TrainedModel(network, checkpoint.plan, checkpoint.trained_on, checkpoint.path.parent)
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,12 @@ from sem_train.distributed import (
     total,
 )
 from sem_train.hardware import flush_denormals, training_device, uses_bf16
-from sem_train.inference import CHECKPOINT_KEY, window_probabilities
+from sem_train.inference import CHECKPOINT_KEY, TrainedOn, window_probabilities
 from sem_train.losses import build_loss
 from sem_train.metrics import dice, iou, mean_over_present
 from sem_train.models import build_model
 from sem_train.run_folder import RunFolder, read_history, write_report
+from sem_train.starting import begin_from
 from sem_train.transforms import Augmentation
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # images (N, 1, H, W) float32; labels (N, H, W) uint8
@@ -43,20 +44,26 @@ BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # what processes agree
 
 
 class Segmenter(L.LightningModule):
-    """A network, its loss and optimiser, and the scores of the last validation."""
+    """A network, its loss and optimiser, and the scores of the last validation.
 
-    def __init__(self, plan: Plan, gathered: Gathered):
+    A run that begins has the weights its settings name; one that is resumed gets all from its checkpoint.
+    """
+
+    def __init__(self, plan: Plan, gathered: Gathered, begins: bool = True):
         super().__init__()
         self.plan = plan
-        self.network = build_model(plan.model, len(plan.classes), plan.training.seed)
+        of_encoder = begins and plan.model.start_from is None
+        self.network = build_model(plan.model, len(plan.classes), plan.training.seed, load_weights=of_encoder)
         self.loss = build_loss(plan.loss, gathered.class_share, plan.classes)
         self.confusion = MulticlassConfusionMatrix(len(plan.classes), ignore_index=UNLABELLED)
         self.scores: dict[str, float] = {}
-        self._trained_on = {
-            "samples": sorted({p.identity for p in gathered.synthetic}),
-            "images": sorted({p.identity for p in gathered.real}),
-            "specimens": sorted({p.specimen for p in gathered.real}),
-        }
+        self._trained_on = TrainedOn(
+            samples=frozenset(p.identity for p in gathered.synthetic),
+            images=frozenset(p.identity for p in gathered.real),
+            specimens=frozenset(p.specimen for p in gathered.real),
+        )
+        if begins:
+            self._trained_on |= begin_from(plan, self.network, gathered.held_out)
         self._validation_losses: list[torch.Tensor] = []
         self._held_out = len(gathered.held_out)
         if plan.training.channels_last:
@@ -100,7 +107,10 @@ class Segmenter(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         plan = Plan.model_validate(self.plan.model_dump(include=set(Plan.model_fields)))
-        checkpoint[CHECKPOINT_KEY] = {"plan": plan.model_dump(mode="json"), "trained_on": self._trained_on}
+        checkpoint[CHECKPOINT_KEY] = {"plan": plan.model_dump(mode="json"), "trained_on": self._trained_on.stored()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._trained_on |= TrainedOn.from_stored(checkpoint[CHECKPOINT_KEY]["trained_on"])
 
 
 class Pictures(L.LightningDataModule):
@@ -176,7 +186,7 @@ def _fit(config: TrainConfig, here: Processes | None, folder: RunFolder, resume:
     steps = config.training.steps
     device = training_device(config.training.accelerator, here.per_node if here else 1)
     gathered = gather(config.data, config.classes)
-    segmenter = Segmenter(config, gathered)
+    segmenter = Segmenter(config, gathered, begins=not resume)
     if here and device.type == "cpu":
         share_batch_norm(segmenter.network)
     if here is None or here.rank == 0:

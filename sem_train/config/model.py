@@ -1,11 +1,13 @@
 """Which network, from which weights."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
 from semforge.settings import Settings
 
+ANY_MODEL = ("name", "start_from")  # settings that every model has
 _DECODER_CHANNELS = (128, 64, 48, 32, 16)
 MODEL_OPTIONS: dict[str, dict[str, Any]] = {  # what each model can be told, and what it does if not told
     "unet": {"encoder": "resnet18", "weights": "none", "decoder_channels": _DECODER_CHANNELS},
@@ -21,6 +23,7 @@ class ModelSettings(Settings):
     """Which network, from which weights. What is left out is as `MODEL_OPTIONS` has it, None if the model has none."""
 
     name: Literal["unet", "unetplusplus", "deeplabv3plus", "segformer", "swin_unetr", "fno"] = "unet"
+    start_from: Path | None = None  # run folder or checkpoint whose weights a run begins with, of an equal network
     encoder: str | None = None  # any of segmentation-models-pytorch
     weights: str | None = None  # of the encoder: none, imagenet, micronet, imagenet-micronet, or a file
     decoder_channels: tuple[PositiveInt, ...] | None = Field(None, min_length=5, max_length=5)
@@ -38,7 +41,7 @@ class ModelSettings(Settings):
             return values  # refused by the fields
         given = {key: value for key, value in values.items() if value is not None}
         options = MODEL_OPTIONS[name]
-        strange = [key for key in given if key in cls.model_fields and key != "name" and key not in options]
+        strange = [key for key in given if key in cls.model_fields and key not in ANY_MODEL and key not in options]
         if strange:
             raise ValueError(f"{strange[0]!r} is not a setting of {name}, which has {', '.join(options)}")
         return {**options, **given}

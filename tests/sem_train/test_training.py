@@ -1,14 +1,10 @@
-import os
-import signal
-
 import pytest
 import torch
 from fake_data import CLASS_OF_PHASE, CLASSES, config, write_folder, write_shard
-from lightning.pytorch.callbacks import Callback
+from interruptions import interrupt_at
 from PIL import Image
 
 from blender_gen.sample import SampleFile
-from sem_train import training
 from sem_train.config import ModelSettings
 from sem_train.inference import load_run
 from sem_train.metrics import confusion, dice
@@ -32,28 +28,6 @@ def samples(tmp_path):
 
 def weights(out):
     return torch.load(out / "last.ckpt", weights_only=True)["state_dict"]
-
-
-class InterruptAt(Callback):
-    """Presses Ctrl-C in a step."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def on_train_batch_start(self, trainer, *_):
-        if trainer.global_step == self.step:
-            os.kill(os.getpid(), signal.SIGINT)
-
-
-def interrupt_at(monkeypatch, step):
-    build = training._trainer
-
-    def build_with_interrupt(*args):
-        trainer = build(*args)
-        trainer.callbacks.insert(0, InterruptAt(step))
-        return trainer
-
-    monkeypatch.setattr(training, "_trainer", build_with_interrupt)
 
 
 @pytest.mark.parametrize("held_out", [0, 1])
