@@ -37,6 +37,7 @@ class RealData(Settings):
     unlabelled: tuple[int, ...] = ()  # grey values of labels that count neither in training nor in scores
     held_out: tuple[str, ...] = ()  # specimens for validation, never trained on
     excluded: tuple[str, ...] = ()  # specimens kept out of the run altogether, for a test
+    only: tuple[str, ...] = ()  # names of the images to train on; left out: all that are left
 
 
 class DataSettings(Settings):

@@ -1,12 +1,11 @@
 """Experiment settings: what a user may write in configs/experiments."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from sem_train.config.plan import Plan
-from sem_train.config.shared import Share
 from semforge.settings import Settings
 
 
@@ -30,26 +29,97 @@ class FoldSettings(Settings):
         return self.run if self.run is not None else tuple(range(self.count))
 
 
+class ArmSettings(Settings):
+    """How one arm differs from the plan that all share. Left out: not at all."""
+
+    real_fraction: Any = None  # as data.real_fraction
+    pretrain: float = Field(0, ge=0, lt=1)  # share of the steps on synthetic images alone, before those of the mixture
+    fine_tune_rate: PositiveFloat = 0.3  # highest learning rate after pretraining, as a multiple of the plan's
+    baseline: str | None = None  # a method without a network, of sem_train.baselines
+    real_images: tuple[PositiveInt | Literal["all"], ...] | None = None  # numbers to run; left out: the experiment's
+    changes: dict[str, Any] = Field({})  # other settings of the plan, e.g. {model: {name: fno}} or {model.name: fno}
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> "ArmSettings":
+        if self.baseline is not None and (self.pretrain or self.changes or self.real_fraction is not None):
+            raise ValueError("'baseline' is fitted to real images without a network, expected no other settings")
+        return self
+
+
+def _by_number(value: Any) -> Any:
+    """A number is a share of real crops."""
+    return {"real_fraction": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+class ValidationSettings(Settings):
+    """Real specimens of the training side that choose the weights to test, the same for all arms."""
+
+    specimens: int = Field(0, ge=0)  # 0: none is given up, and the last weights are tested
+    select: Literal["best", "last"] = "best"  # of the validations, by mean Dice
+
+
 class ExperimentConfig(Settings):
-    """Arms that differ only in the share of real crops, trained alike and tested on unseen specimens."""
+    """Arms that are trained alike and tested on unseen specimens, for several numbers of real images."""
 
     name: str = Field(min_length=1)
     out: Path
-    arms: dict[str, Share]  # arm -> share of real crops in a batch
-    baseline: str  # the arm that the others are compared with
+    arms: dict[str, Annotated[ArmSettings, BeforeValidator(_by_number)]] = Field(min_length=1)
+    reference: str  # the arm that the others are compared with
+    real_images: tuple[PositiveInt | Literal["all"], ...] = Field(("all",), min_length=1)
     folds: FoldSettings
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
+    validation: ValidationSettings = ValidationSettings()
     plan: Plan
 
     @model_validator(mode="after")
     def _consistent(self) -> "ExperimentConfig":
-        if self.baseline not in self.arms:
-            raise ValueError(f"baseline {self.baseline!r} is not one of the arms {', '.join(self.arms)}")
+        if self.reference not in self.arms:
+            raise ValueError(f"reference {self.reference!r} is not one of the arms {', '.join(self.arms)}")
+        for what, values in (("real_images", self.real_images), ("seeds", self.seeds)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"'{what}' names {max(values, key=values.count)} twice")
         data = self.plan.data
         if len(data.real) != 1:
             raise ValueError("plan.data.real needs exactly one real data set: its specimens are what is split")
-        if not data.synthetic and min(self.arms.values()) < 1:
-            raise ValueError("an arm has synthetic crops but plan.data.synthetic is empty")
-        if data.real[0].held_out or any(source.held_out for source in data.synthetic):
-            raise ValueError("plan.data holds data out, expected none: every arm is scored after its last step")
+        real = data.real[0]
+        if real.held_out or real.only or any(source.held_out for source in data.synthetic):
+            raise ValueError("plan.data holds data out, expected none: the experiment splits it; see 'validation'")
+        if self.plan.model.start_from is not None:
+            raise ValueError("plan.model.start_from is given, expected none: see 'pretrain' of an arm")
         return self
+
+    @model_validator(mode="after")
+    def _arms_can_be_trained(self) -> "ExperimentConfig":
+        for name, arm in self.arms.items():
+            if any(c in name for c in "/\\ ") or name.startswith("."):
+                raise ValueError(f"arm {name!r} names folders, expected a name without blanks and slashes")
+            if arm.baseline is None:
+                self.plan_of(name)
+            if arm.pretrain and not self.plan.data.synthetic:
+                raise ValueError(f"arm {name!r} has 'pretrain', but plan.data.synthetic is empty")
+        return self
+
+    def plan_of(self, arm: str) -> Plan:
+        """The plan with the changes of an arm. Raises ValueError if they do not fit."""
+        settings, chosen = self.plan.model_dump(), self.arms[arm]
+        changes = dict(chosen.changes)
+        if chosen.real_fraction is not None:
+            changes["data.real_fraction"] = chosen.real_fraction
+        for key, value in changes.items():
+            settings = _changed(settings, key.split("."), value, f"arm {arm!r} changes {key!r}")
+        return Plan.model_validate(settings)
+
+
+def _changed(settings: dict[str, Any], keys: list[str], value: Any, what: str) -> dict[str, Any]:
+    first, *rest = keys
+    if first not in settings:
+        raise ValueError(f"{what}, which is no setting of the plan; expected one of {', '.join(settings)}")
+    if first == "model" and not rest:
+        return settings | {first: value}  # another network has other options
+    if rest:
+        return settings | {first: _changed(settings[first], rest, value, what)}
+    if isinstance(value, dict) and isinstance(settings[first], dict):
+        for key, inner in value.items():
+            settings = settings | {first: _changed(settings[first], [key], inner, what)}
+        return settings
+    return settings | {first: value}

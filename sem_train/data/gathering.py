@@ -66,6 +66,10 @@ def _split(folder: RealData, pictures: list[Picture]) -> tuple[list[Picture], li
         problem = "is both held out and excluded" if both else "is held out or excluded, but no image is of it"
         raise InputError(f"{folder.root}: specimen {sorted(both or unknown)[0]!r} {problem}")
     train = [p for p in pictures if p.specimen not in (*folder.held_out, *folder.excluded)]
+    missing = set(folder.only) - {p.name for p in train}
+    if missing:
+        raise InputError(f"{folder.root}: 'only' names {sorted(missing)[0]!r}, which is no image left to train on")
+    train = [p for p in train if not folder.only or p.name in folder.only]
     return train, [p for p in pictures if p.specimen in folder.held_out]
 
 

@@ -1,0 +1,105 @@
+"""One cell of an experiment: train, predict the test images, score them. What is done is kept and found again."""
+
+import fcntl
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from sem_train.baselines import BASELINES, AtScale
+from sem_train.config import ExperimentConfig
+from sem_train.data import Picture
+from sem_train.experiments.plan import Cell
+from sem_train.experiments.results import ImageResult
+from sem_train.experiments.scores import score
+from sem_train.inference import load_run
+from sem_train.micrographs import read_label_map, write_label_map
+from sem_train.run_folder import RunFolder
+from sem_train.training import fit
+from semforge.errors import InputError
+from semforge.files import write_text
+
+Predict = Callable[[np.ndarray], np.ndarray]  # image (H, W) to class ids (H, W) uint8
+
+
+def results_of(cell: Cell) -> list[ImageResult] | None:
+    """What a finished cell has found; None of one that is not finished."""
+    path = cell.folder / "results.json"
+    if not path.exists():
+        return None
+    return [ImageResult.from_dict(row) for row in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def run_cell(config: ExperimentConfig, cell: Cell, pictures: Sequence[Picture]) -> list[ImageResult]:
+    """Train and test a cell, or go on with it. `pictures` are all real images.
+
+    Several processes may run cells of one experiment; one that another process is at is waited for.
+    Raises InputError if the data or the folder cannot be used, and KeyboardInterrupt with all steps kept.
+    """
+    with _alone(cell.folder):
+        found = results_of(cell)
+        if found is None:
+            found = _run(config, cell, pictures)
+            write_text(cell.folder / "results.json", json.dumps([asdict(row) for row in found], indent=1) + "\n")
+        return found
+
+
+def label_map_path(cell: Cell, image: str) -> Path:
+    """Where the predicted label map of a test image lies."""
+    return cell.folder / "predictions" / f"{image}_labels.png"
+
+
+def _run(config: ExperimentConfig, cell: Cell, pictures: Sequence[Picture]) -> list[ImageResult]:
+    by_name = {p.name: p for p in pictures}
+    predict, seconds = _trained(config, cell, by_name) if cell.trainings else _fitted(config, cell, by_name)
+    classes = config.plan.classes
+    results = []
+    for name in cell.test:
+        image, truth = by_name[name].read()
+        path = label_map_path(cell, name)
+        write_label_map(path, predict(image), classes)
+        predicted = read_label_map(path).labels
+        results.append(ImageResult(
+            arm=cell.arm, real_images=len(cell.train), asked=cell.asked, fold=-1 if cell.fold is None else cell.fold,
+            seed=cell.seed, image=name, specimen=by_name[name].specimen, score=score(predicted, truth, classes),
+            seconds=seconds, label_map=str(path.relative_to(config.out)),
+        ))  # fmt: skip
+    return results
+
+
+def _trained(config: ExperimentConfig, cell: Cell, pictures: dict[str, Picture]) -> tuple[Predict, float]:
+    seconds = 0.0
+    for training in cell.trainings:
+        training.out.mkdir(parents=True, exist_ok=True)
+        with _alone(training.out.parent / f".{training.out.name}"):  # cells share a pretraining
+            seconds += fit(training).seconds
+    folder = RunFolder(cell.trainings[-1].out)
+    chosen = folder.best if config.validation.specimens and config.validation.select == "best" else folder.path
+    model = load_run(chosen)
+    for name in cell.test:
+        picture = pictures[name]
+        if picture.identity in model.trained_on.images or model.has_seen_specimen(picture.specimen):
+            raise InputError(f"{picture.name}: was trained on by {folder.path}; remove that folder")
+    return lambda image: model.predict(image).labels, seconds
+
+
+def _fitted(config: ExperimentConfig, cell: Cell, pictures: dict[str, Picture]) -> tuple[Predict, float]:
+    name = config.arms[cell.arm].baseline
+    read = [pictures[image].read() for image in cell.train]
+    started = time.monotonic()
+    baseline = AtScale(BASELINES[str(name)], config.plan.data.scale)
+    segmenter = baseline.fit([x for x, _ in read], [y for _, y in read], config.plan.classes, cell.seed)
+    return segmenter.predict, round(time.monotonic() - started, 1)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Within, no other process is here. The kernel lets go of the lock when a process ends, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

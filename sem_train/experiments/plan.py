@@ -1,0 +1,145 @@
+"""Which trainings and tests an experiment consists of, worked out before the first of them begins."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from sem_train.config import ExperimentConfig, Plan, TrainConfig
+from sem_train.config.experiment import ArmSettings
+from sem_train.data import Fold, Picture, grouped_folds
+from semforge.errors import InputError
+
+NO_REAL = "none"  # of `Cell.asked`: the arm is trained without real images
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is trained once and tested on specimens that it has not seen."""
+
+    name: str
+    arm: str
+    asked: str  # number of real images as the experiment names it: "1", "all"; NO_REAL for an arm without
+    fold: int | None  # None: tested on all specimens, since it saw none
+    seed: int
+    train: tuple[str, ...]  # names of the real images to learn from
+    test: tuple[str, ...]  # names of the real images to be tested on
+    trainings: tuple[TrainConfig, ...]  # one after the other, each from the weights of the one before; none: a baseline
+    folder: Path
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of all its trainings."""
+        return sum(training.training.steps for training in self.trainings)
+
+
+def plan_cells(config: ExperimentConfig, pictures: Sequence[Picture]) -> tuple[Cell, ...]:
+    """All cells, seed by seed, then by number of real images, fold and arm, so that what ends early is whole.
+
+    Arms share all but what their settings change: folds, seeds, initial weights, number of optimiser steps, the real
+    images to learn from and the specimens to be tested on. Fewer real images are a part of more of them. `pictures`
+    are all real images. Raises InputError if there are too few.
+    """
+    pictures = [p for p in pictures if p.specimen not in config.plan.data.real[0].excluded]
+    folds = grouped_folds([p.specimen for p in pictures], config.folds.count, config.folds.seed)
+    chosen = [folds[number] for number in config.folds.chosen]
+    cells: dict[str, Cell] = {}
+    for seed in config.seeds:
+        for asked in _most_first(config):
+            for fold in chosen:
+                split = _split(config, pictures, fold, seed, asked)
+                for arm, settings in config.arms.items():
+                    if settings.real_images is not None and asked not in settings.real_images:
+                        continue
+                    cell = _cell(config, arm, split, pictures)
+                    cells.setdefault(cell.name, cell)
+    return tuple(cells.values())
+
+
+@dataclass(frozen=True)
+class _Split:
+    fold: Fold
+    seed: int
+    asked: str
+    train: tuple[Picture, ...]
+    validation: tuple[str, ...]  # specimens
+
+
+def _most_first(config: ExperimentConfig) -> list[int | str]:
+    """Numbers of real images, "all" first: the question that most ask."""
+    numbers = set(config.real_images)
+    for arm in config.arms.values():
+        numbers |= set(arm.real_images or ())
+    return sorted(numbers, key=lambda n: (n != "all", n if n != "all" else 0))
+
+
+def _split(config: ExperimentConfig, pictures: Sequence[Picture], fold: Fold, seed: int, asked: int | str) -> _Split:
+    """Real images to learn from: a random order by seed and fold, of which `asked` come first."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(fold.number,)))
+    specimens = sorted({p.specimen for p in pictures} - set(fold.test))
+    spared = config.validation.specimens
+    if spared >= len(specimens):
+        raise InputError(f"'validation.specimens' is {spared}, but fold {fold.number} trains on {len(specimens)}; "
+                         "lower it")  # fmt: skip
+    shuffled = [specimens[i] for i in rng.permutation(len(specimens))]
+    validation = tuple(sorted(shuffled[:spared]))
+    left = sorted((p for p in pictures if p.specimen in shuffled[spared:]), key=lambda p: p.name)
+    order = [left[i] for i in rng.permutation(len(left))]
+    if asked != "all" and asked > len(order):
+        raise InputError(f"'real_images' names {asked}, but fold {fold.number} trains on {len(order)}; lower it")
+    train = order if asked == "all" else order[:asked]
+    return _Split(fold, seed, str(asked), tuple(train), validation)
+
+
+def _cell(config: ExperimentConfig, arm: str, split: _Split, pictures: Sequence[Picture]) -> Cell:
+    settings = config.arms[arm]
+    without = settings.baseline is None and config.plan_of(arm).data.real_share == 0
+    asked = NO_REAL if without else split.asked
+    anywhere = without and not split.validation
+    name = f"{arm}-{asked}" + ("" if anywhere else f"-fold{split.fold.number}") + f"-seed{split.seed}"
+    folder = config.out / "cells" / name
+    cell = Cell(
+        name=name, arm=arm, asked=asked, fold=None if anywhere else split.fold.number, seed=split.seed,
+        train=() if without else tuple(sorted(p.name for p in split.train)),
+        test=tuple(p.name for p in pictures if anywhere or p.specimen in split.fold.test),
+        trainings=(), folder=folder,
+    )  # fmt: skip
+    if settings.baseline is not None:
+        return cell
+    return replace(cell, trainings=_trainings(config, settings, config.plan_of(arm), split, cell))
+
+
+def _trainings(
+    config: ExperimentConfig, arm: ArmSettings, plan: Plan, split: _Split, cell: Cell
+) -> tuple[TrainConfig, ...]:
+    real = plan.data.real[0]
+    seeded = plan.training.model_copy(update={"seed": split.seed})
+    before = round(arm.pretrain * seeded.steps)
+    excluded = tuple(sorted({*real.excluded, *split.fold.test}))
+    real = real.model_copy(update={"excluded": excluded, "held_out": split.validation, "only": cell.train})
+    data = plan.data.model_copy(update={"real": (real,)}) if cell.train or split.validation else plan.data
+    if not before:
+        return (_training(plan, cell.name, cell.folder / "run", data=data, training=seeded),)
+    synthetic = plan.data.model_copy(update={"real": (), "real_fraction": None})
+    first = seeded.model_copy(update={"steps": before})
+    pretraining = _training(plan, "pretraining", config.out / "pretraining", data=synthetic, training=first)
+    # Cells with the same pretraining share it
+    key = sha256(pretraining.model_dump_json().encode()).hexdigest()[:8]
+    pretraining = pretraining.model_copy(update={
+        "name": f"pretraining-{key}-seed{split.seed}", "out": pretraining.out / f"{key}-seed{split.seed}",
+    })  # fmt: skip
+    rest = seeded.model_copy(
+        update={"steps": seeded.steps - before, "learning_rate": seeded.learning_rate * arm.fine_tune_rate}
+    )
+    model = plan.model.model_copy(update={"start_from": pretraining.out})
+    return pretraining, _training(plan, cell.name, cell.folder / "run", data=data, training=rest, model=model)
+
+
+def _training(plan: Plan, name: str, out: Path, **changes: object) -> TrainConfig:
+    settings = {**dict(plan), **changes}
+    return TrainConfig.model_validate({
+        "name": name, "out": out,
+        **{key: value.model_dump() for key, value in settings.items() if key in Plan.model_fields},
+    })  # fmt: skip
