@@ -54,16 +54,33 @@ def predict(
         console.print(f"{picture.source} → {picture.label_map}", highlight=False, soft_wrap=True)
 
 
-@app.command(epilog="Example: sem-train compare configs/experiments/ebc.yaml seeds=[0]")
+@app.command(epilog="Example: sem-train compare configs/experiments/ebc.yaml real_images=[1,all] seeds=[0,1,2]")
 def compare(
-    config: Annotated[Path, typer.Argument(help="Experiment settings, YAML.")], overrides: Overrides = None
+    config: Annotated[Path, typer.Argument(help="Experiment settings, YAML.")],
+    overrides: Overrides = None,
+    plan: Annotated[bool, typer.Option("--plan", help="List the jobs and their state; train nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --plan: for machines.")] = False,
+    job: Annotated[
+        list[str] | None, typer.Option(help="Run this job of the plan alone, without a report; may be repeated.")
+    ] = None,
+    report: Annotated[bool, typer.Option("--report", help="Report what is finished; train nothing.")] = False,
 ) -> None:
-    """Train on real images alone and with synthetic ones, equal steps, and test both on unseen specimens."""
+    """Does synthetic data help? Train arms alike, test them on unseen specimens, say what is certain."""
     from sem_train.config import ExperimentConfig
-    from sem_train.experiment import run_experiment
+    from sem_train.experiments.runner import Experiment
     from semforge.settings import load_settings
 
-    run_experiment(load_settings(config, ExperimentConfig, overrides or ()), console)
+    experiment = Experiment.of(load_settings(config, ExperimentConfig, overrides or ()))
+    if plan:
+        if as_json:
+            print(json.dumps({"out": str(experiment.config.out), "jobs": [j.as_dict() for j in experiment.jobs()]}))
+        else:
+            console.print(experiment.table())
+        return
+    if not report:
+        experiment.run(job or None, console)
+    if not job:
+        experiment.report(console)
 
 
 @app.command(epilog="Example: sem-train evaluate runs/slurry_unet --data data/slurry --report report.html")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from sem_train.config.plan import Plan
 from semforge.settings import Settings
@@ -35,7 +35,8 @@ class ArmSettings(Settings):
     real_fraction: Any = None  # as data.real_fraction
     pretrain: float = Field(0, ge=0, lt=1)  # share of the steps on synthetic images alone, before those of the mixture
     fine_tune_rate: PositiveFloat = 0.3  # highest learning rate after pretraining, as a multiple of the plan's
-    baseline: str | None = None  # a method without a network, of sem_train.baselines
+    # a method without a network
+    baseline: Literal["otsu", "threshold_workflow", "random_forest", "random_forest_augmented"] | None = None
     real_images: tuple[PositiveInt | Literal["all"], ...] | None = None  # numbers to run; left out: the experiment's
     changes: dict[str, Any] = Field({})  # other settings of the plan, e.g. {model: {name: fno}} or {model.name: fno}
 
@@ -94,7 +95,12 @@ class ExperimentConfig(Settings):
             if any(c in name for c in "/\\ ") or name.startswith("."):
                 raise ValueError(f"arm {name!r} names folders, expected a name without blanks and slashes")
             if arm.baseline is None:
-                self.plan_of(name)
+                try:
+                    self.plan_of(name)
+                except ValidationError as error:
+                    first = error.errors()[0]
+                    where = ".".join(str(part) for part in first["loc"])
+                    raise ValueError(f"arm {name!r}: {where}: {first['msg']}") from None
             if arm.pretrain and not self.plan.data.synthetic:
                 raise ValueError(f"arm {name!r} has 'pretrain', but plan.data.synthetic is empty")
         return self

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sem_train.baselines import BASELINES, AtScale
-from sem_train.config import ExperimentConfig
+from sem_train.config import ExperimentConfig, TrainConfig
 from sem_train.data import Picture
 from sem_train.experiments.plan import Cell
 from sem_train.experiments.results import ImageResult
@@ -40,12 +40,18 @@ def run_cell(config: ExperimentConfig, cell: Cell, pictures: Sequence[Picture]) 
     Several processes may run cells of one experiment; one that another process is at is waited for.
     Raises InputError if the data or the folder cannot be used, and KeyboardInterrupt with all steps kept.
     """
-    with _alone(cell.folder):
+    with _alone(cell.folder, ".lock"):
         found = results_of(cell)
         if found is None:
             found = _run(config, cell, pictures)
             write_text(cell.folder / "results.json", json.dumps([asdict(row) for row in found], indent=1) + "\n")
         return found
+
+
+def train(config: TrainConfig) -> float:
+    """Train, or wait for the process that does, since cells may share a pretraining; gives the seconds it took."""
+    with _alone(config.out.parent, f".{config.out.name}.lock"):
+        return fit(config).seconds
 
 
 def label_map_path(cell: Cell, image: str) -> Path:
@@ -74,9 +80,7 @@ def _run(config: ExperimentConfig, cell: Cell, pictures: Sequence[Picture]) -> l
 def _trained(config: ExperimentConfig, cell: Cell, pictures: dict[str, Picture]) -> tuple[Predict, float]:
     seconds = 0.0
     for training in cell.trainings:
-        training.out.mkdir(parents=True, exist_ok=True)
-        with _alone(training.out.parent / f".{training.out.name}"):  # cells share a pretraining
-            seconds += fit(training).seconds
+        seconds += train(training)
     folder = RunFolder(cell.trainings[-1].out)
     chosen = folder.best if config.validation.specimens and config.validation.select == "best" else folder.path
     model = load_run(chosen)
@@ -97,9 +101,9 @@ def _fitted(config: ExperimentConfig, cell: Cell, pictures: dict[str, Picture]) 
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Within, no other process is here. The kernel lets go of the lock when a process ends, however it ends."""
+def _alone(folder: Path, name: str) -> Iterator[None]:
+    """Within, no other process is. The kernel lets go of the lock when a process ends, however it ends."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
+    with (folder / name).open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
