@@ -5,16 +5,17 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sem_train.averaging import AveragedWeights
 from sem_train.distributed import STOP_SIGNALS, handling, highest, is_first, of_first
 from sem_train.run_folder import RunFolder, write_history
 from semforge.cli import errors
@@ -36,16 +37,52 @@ class WholeFileCheckpoints(TorchCheckpointIO):
             torch.save(checkpoint, temporary)
 
 
-class RunKeeper(Callback):
+class StepCallback(Callback):
+    """A callback that is told of each step of the optimiser, which may take several batches."""
+
+    _loss: torch.Tensor | None = None  # of the batches of this step so far, each its share
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        share = outputs["loss"].detach()
+        loss = share if self._loss is None else self._loss + share
+        complete = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        self._loss = None if complete else loss
+        if complete:
+            self.on_step(trainer, pl_module, loss)
+
+    def on_step(self, trainer: L.Trainer, pl_module: L.LightningModule, loss: torch.Tensor) -> None:
+        """Called after a step; `loss` is the mean over its batches."""
+
+
+class Patience(EarlyStopping):
+    """Stops a run, all its processes, after so many validations without a better mean Dice."""
+
+    def __init__(self, validations: int):
+        super().__init__("mean_dice", patience=validations, mode="max", check_finite=False,
+                         check_on_train_epoch_end=False)  # fmt: skip
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.wait_count >= self.patience:  # killed between its last checkpoint and its end
+            trainer.should_stop = True
+
+
+class RunKeeper(StepCallback):
     """Keeps history and checkpoints of a run; both continue exactly where a resumed run left off.
 
     Validation comes every `save_every` steps, and a checkpoint with it; where nothing is held out, the checkpoint
     comes alone. Others come after `checkpoint_s` seconds without one. Ctrl-C, SIGTERM and SIGUSR2 save at the end of
     the step in which they come and stop the run, that of all its processes. A second Ctrl-C stops at once.
+    `average` are the weights that are validated, where these are not those of the last step.
     """
 
-    def __init__(self, folder: RunFolder, save_every: int, validates: bool, checkpoint_s: float = math.inf):
+    def __init__(
+        self, folder: RunFolder, save_every: int, validates: bool, checkpoint_s: float = math.inf,
+        average: AveragedWeights | None = None,
+    ):  # fmt: skip
         self.folder, self.save_every, self.validates, self.checkpoint_s = folder, save_every, validates, checkpoint_s
+        self.average = average
         self.rows: list[dict[str, float]] = []
         self.seconds = 0.0
         self.first_step = 0  # where this call began
@@ -87,8 +124,8 @@ class RunKeeper(Callback):
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._take_signals()
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any) -> None:
-        self._losses.append(outputs["loss"].detach())
+    def on_step(self, trainer: L.Trainer, pl_module: L.LightningModule, loss: torch.Tensor) -> None:
+        self._losses.append(loss)
         due = trainer.global_step % self.save_every == 0
         if due and self.validates:
             return  # the validation that follows records and saves
@@ -102,8 +139,17 @@ class RunKeeper(Callback):
         self._record(trainer, pl_module.scores)
         self._save(trainer)
         if of_first(pl_module.scores["mean_dice"] > best_before or not self.folder.best.exists()):
-            trainer.save_checkpoint(self.folder.best, weights_only=True)
+            with self.average.in_use(pl_module) if self.average else nullcontext():
+                trainer.save_checkpoint(self.folder.best, weights_only=True)
         self._save_or_stop(trainer)
+
+    def lull(self) -> str:
+        """How long the run has scored no better, in words."""
+        best = max(range(len(self.rows)), key=lambda i: self.rows[i]["mean_dice"])
+        return (
+            f"{len(self.rows) - 1 - best} validations without a better mean Dice "
+            f"than {self.rows[best]['mean_dice']:.3f} at step {self.rows[best]['step']:.0f}"
+        )
 
     def _save(self, trainer: L.Trainer) -> None:
         trainer.save_checkpoint(self.folder.last)
@@ -144,7 +190,7 @@ class RunKeeper(Callback):
         self._interrupted = True
 
 
-class Teller(Callback):
+class Teller(StepCallback):
     """A progress bar on a terminal, else a line each validation."""
 
     EVERY = 5  # steps between updates; reading a loss makes a GPU wait
@@ -162,9 +208,9 @@ class Teller(Callback):
             self.bar.update(self.task, completed=trainer.global_step)
             self.bar.start()
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any) -> None:
+    def on_step(self, trainer: L.Trainer, pl_module: L.LightningModule, loss: torch.Tensor) -> None:
         if trainer.is_global_zero and not self.bar.disable and trainer.global_step % self.EVERY == 0:
-            note = f"loss {float(outputs['loss']):.3f}{self._scores}"
+            note = f"loss {float(loss):.3f}{self._scores}"
             self.bar.update(self.task, completed=trainer.global_step, note=note)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -2,7 +2,9 @@
 
 import os
 import platform
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Literal
 
 import torch
 
@@ -45,15 +47,51 @@ def flush_denormals() -> None:
     torch.set_flush_denormal(True)
 
 
-def uses_bf16(precision: str, device: torch.device) -> bool:
-    """Whether to compute in bfloat16: as told, or with `auto` where the hardware multiplies in it."""
-    if precision != "auto":
-        return precision == "bf16"
+def number_format(precision: str, device: torch.device) -> Literal["bf16", "fp16", "32"]:
+    """What to compute in: as told, or with `auto` bfloat16 where the hardware multiplies in it, else float32."""
+    if precision in ("bf16", "fp16", "32"):
+        return precision
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if fast else "32"
+
+
+def refuse_bad_precision(precision: str, device: torch.device) -> None:
+    """Raises InputError if one cannot train in `precision` on `device`."""
+    if precision == "fp16" and device.type == "cpu":
+        raise InputError("training.precision is fp16, which takes a GPU, and this runs on a CPU; give auto, bf16 or 32")
 
 
 def autocasts(precision: str, device: torch.device) -> AbstractContextManager:
-    """The context in which a network computes in the chosen number format."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(precision, device))
+    """The context in which a network predicts in the chosen number format; of fp16 on a CPU, in what suits it."""
+    chosen = number_format("auto" if precision == "fp16" and device.type == "cpu" else precision, device)
+    dtype = torch.float16 if chosen == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=chosen != "32")
+
+
+@contextmanager
+def deterministic_algorithms(wanted: bool) -> Iterator[None]:
+    """Within, if `wanted`, PyTorch uses no algorithm whose result may differ from one call to the next.
+
+    Raises InputError that names an operation that has no other on this device.
+    """
+    if not wanted:
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is first used
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    except RuntimeError as error:
+        name, found, _ = str(error).partition(" does not have a deterministic implementation")
+        if not found:
+            raise
+        raise InputError(
+            f"training.deterministic: PyTorch has no deterministic {name} on this device; turn it off, "
+            "set training.accelerator to cpu, or choose another model or loss"
+        ) from error
+    finally:
+        torch.use_deterministic_algorithms(before)

@@ -5,7 +5,8 @@ config.yaml     the settings of the run
 last.ckpt       everything needed to go on: weights, optimiser, schedule, position, history
 best.ckpt       weights of the best validation so far (highest mean Dice), for who asks for them by name
 history.csv     one row a validation
-run.json        written at the end: steps, seconds, scores, versions, machine
+run.json        written at the end: steps, seconds, why it stopped early if it did, versions, machine
+tensorboard/    event files with the same and the loss every few steps
 slurm/          logs of its job, where it was trained on a cluster
 ==============  ===============================================================================
 """
@@ -26,8 +27,8 @@ from semforge.settings import load_settings
 
 State = Literal["new", "unfinished", "finished"]
 
-# What a run is computed on does not change it, so it may go on elsewhere.
-MACHINE = {"workers", "checkpoint_minutes", "accelerator", "devices", "num_nodes", "strategy"}
+# What a run is computed on, and what is written of it, does not change it, so it may go on elsewhere.
+MACHINE = {"workers", "checkpoint_minutes", "accelerator", "devices", "num_nodes", "strategy", "tensorboard"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ class RunFolder:
     def report(self) -> Path:
         """What `fit` writes when it is done."""
         return self.path / "run.json"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Event files."""
+        return self.path / "tensorboard"
 
     @property
     def slurm(self) -> Path:

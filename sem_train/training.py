@@ -1,4 +1,4 @@
-"""Training: the Lightning module, its data, and `fit`, which starts, continues or finds a run finished."""
+"""Training: its data, and `fit`, which starts, continues or finds a run finished."""
 
 import json
 import logging
@@ -6,18 +6,16 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
 from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
-from torchmetrics.classification import MulticlassConfusionMatrix
 
-from sem_train.callbacks import Interrupted, RunKeeper, Teller, WholeFileCheckpoints
-from sem_train.config import UNLABELLED, Plan, TrainConfig, TrainingSettings
+from sem_train.averaging import AveragedWeights
+from sem_train.callbacks import Interrupted, Patience, RunKeeper, Teller, WholeFileCheckpoints
+from sem_train.config import Plan, TrainConfig
 from sem_train.data import Crops, Gathered, MixedBatches, WholePictures, gather
 from sem_train.distributed import (
     Processes,
@@ -26,91 +24,21 @@ from sem_train.distributed import (
     refuse_bad_shape,
     run_processes,
     share_batch_norm,
-    total,
 )
-from sem_train.hardware import flush_denormals, training_device, uses_bf16
-from sem_train.inference import CHECKPOINT_KEY, TrainedOn, window_probabilities
-from sem_train.losses import build_loss
-from sem_train.metrics import dice, iou, mean_over_present
-from sem_train.models import build_model
+from sem_train.hardware import (
+    deterministic_algorithms,
+    flush_denormals,
+    number_format,
+    refuse_bad_precision,
+    training_device,
+)
 from sem_train.run_folder import RunFolder, read_history, write_report
-from sem_train.starting import begin_from
+from sem_train.segmenter import Segmenter
 from sem_train.transforms import Augmentation
+from semforge.errors import InputError
 
-Batch = tuple[torch.Tensor, torch.Tensor]  # images (N, 1, H, W) float32; labels (N, H, W) uint8
-ONE_CYCLE_RISE = 0.15  # share of the steps in which the learning rate rises
-POLY_POWER = 0.9  # of what is left of the steps, as DeepLab has it
+PRECISIONS = {"bf16": "bf16-mixed", "fp16": "16-mixed", "32": "32-true"}  # as Lightning calls them
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # what processes agree on is in main memory
-
-
-class Segmenter(L.LightningModule):
-    """A network, its loss and optimiser, and the scores of the last validation.
-
-    A run that begins has the weights its settings name; one that is resumed gets all from its checkpoint.
-    """
-
-    def __init__(self, plan: Plan, gathered: Gathered, begins: bool = True):
-        super().__init__()
-        self.plan = plan
-        of_encoder = begins and plan.model.start_from is None
-        self.network = build_model(plan.model, len(plan.classes), plan.training.seed, load_weights=of_encoder)
-        self.loss = build_loss(plan.loss, gathered.class_share, plan.classes)
-        self.confusion = MulticlassConfusionMatrix(len(plan.classes), ignore_index=UNLABELLED)
-        self.scores: dict[str, float] = {}
-        self._trained_on = TrainedOn(
-            samples=frozenset(p.identity for p in gathered.synthetic),
-            images=frozenset(p.identity for p in gathered.real),
-            specimens=frozenset(p.specimen for p in gathered.real),
-        )
-        if begins:
-            self._trained_on |= begin_from(plan, self.network, gathered.held_out)
-        self._validation_losses: list[torch.Tensor] = []
-        self._held_out = len(gathered.held_out)
-        if plan.training.channels_last:
-            self.network.to(memory_format=torch.channels_last)
-
-    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        images, labels = batch
-        if self.plan.training.channels_last:
-            images = images.to(memory_format=torch.channels_last)
-        key = (self.global_step, self.global_rank)  # so that dropout is the same in a run that was resumed
-        torch.manual_seed(int(np.random.SeedSequence(self.plan.training.seed, spawn_key=key).generate_state(1)[0]))
-        return self.loss(self.network(images), labels, total)
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        if batch_idx >= len(range(self.global_rank, self._held_out, self.trainer.world_size)):
-            return  # a picture to have one at all: a process without any would not take part in the sums
-        images, labels = batch
-        p = window_probabilities(self.network, images, 2 * self.plan.data.crop_px)
-        self._validation_losses.append(self.loss(p.clamp_min(torch.finfo(p.dtype).tiny).log(), labels))
-        self.confusion.update(p, labels.long())
-
-    def on_validation_epoch_end(self) -> None:
-        counts = self.confusion.compute().cpu().numpy()
-        self.confusion.reset()
-        loss = total(sum(self._validation_losses, torch.zeros((), device=self.device))) / self._held_out
-        self._validation_losses = []
-        every_dice, every_iou = dice(counts), iou(counts)
-        self.scores = {
-            "val_loss": float(loss),
-            "mean_dice": mean_over_present(every_dice),
-            "mean_iou": mean_over_present(every_iou),
-            **{f"dice_{name}": float(x) for name, x in zip(self.plan.classes.names, every_dice, strict=True)},
-            **{f"iou_{name}": float(x) for name, x in zip(self.plan.classes.names, every_iou, strict=True)},
-        }
-
-    def configure_optimizers(self) -> Any:
-        settings = self.plan.training
-        optimizer = _optimizer(self.network, settings)
-        schedule = {"scheduler": _schedule(optimizer, settings), "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        plan = Plan.model_validate(self.plan.model_dump(include=set(Plan.model_fields)))
-        checkpoint[CHECKPOINT_KEY] = {"plan": plan.model_dump(mode="json"), "trained_on": self._trained_on.stored()}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._trained_on |= TrainedOn.from_stored(checkpoint[CHECKPOINT_KEY]["trained_on"])
 
 
 class Pictures(L.LightningDataModule):
@@ -129,7 +57,8 @@ class Pictures(L.LightningDataModule):
         crops = Crops(pictures, Augmentation(self.plan.augment), data.crop_px, training.seed)
         batches = MixedBatches(
             len(self.gathered.synthetic), len(self.gathered.real), data.mixing, training.batch_size, training.seed,
-            self.trainer.global_step, self.trainer.global_rank, self.trainer.world_size, training.steps,
+            self.trainer.global_step * training.accumulate, self.trainer.global_rank, self.trainer.world_size,
+            training.steps * training.accumulate,
         )  # fmt: skip
         return DataLoader(crops, batch_sampler=batches, num_workers=training.workers, pin_memory=self.pin_memory)
 
@@ -146,16 +75,18 @@ class FitResult:
     """How a run ended."""
 
     folder: RunFolder
-    steps: int
+    steps: int  # of the optimiser
     seconds: float  # spent in training, over all its resumptions
     resumed_at: int  # 0 if it started afresh; `steps` if it was finished before
     scores: dict[str, float]  # the last row of the history
+    stopped: str | None = None  # why it ended before all of its steps
 
     def summary(self) -> str:
         """One line for the user."""
         how = "was finished before" if self.resumed_at == self.steps else "is finished"
         dice = f", held-out mean Dice {self.scores['mean_dice']:.3f}" if "mean_dice" in self.scores else ""
-        return f"{self.folder.path} {how}: {self.steps} steps, {self.seconds:.0f} s{dice}"
+        why = f"; stopped early: {self.stopped}" if self.stopped else ""
+        return f"{self.folder.path} {how}: {self.steps} steps, {self.seconds:.0f} s{dice}{why}"
 
 
 def fit(config: TrainConfig) -> FitResult:
@@ -171,91 +102,99 @@ def fit(config: TrainConfig) -> FitResult:
         folder = RunFolder(config.out)
         state = folder.state(config) if here is None or here.rank == 0 else folder.progress()
         if state == "finished":
-            return _result(folder, config.training.steps, resumed_at=config.training.steps)
+            return _result(folder)
+        first_step = _steps_done(folder) if state == "unfinished" else None
         count = config.training.devices or 1
         if here is None and count > 1:
             training_device(config.training.accelerator, count)
-            step = torch.load(folder.last, weights_only=True)["global_step"] if state == "unfinished" else 0
             run_processes(config, count)
-            return _result(folder, config.training.steps, resumed_at=step)
-        return _fit(config, here, folder, resume=state == "unfinished")
+            return _result(folder, resumed_at=first_step or 0)
+        with deterministic_algorithms(config.training.deterministic):
+            return _fit(config, here, folder, first_step)
 
 
-def _fit(config: TrainConfig, here: Processes | None, folder: RunFolder, resume: bool) -> FitResult:
+def _fit(config: TrainConfig, here: Processes | None, folder: RunFolder, resumed_at: int | None) -> FitResult:
     flush_denormals()
-    steps = config.training.steps
-    device = training_device(config.training.accelerator, here.per_node if here else 1)
+    training = config.training
+    device = training_device(training.accelerator, here.per_node if here else 1)
+    refuse_bad_precision(training.precision, device)
     gathered = gather(config.data, config.classes)
-    segmenter = Segmenter(config, gathered, begins=not resume)
+    if training.patience and not gathered.held_out:
+        raise InputError(f"training.patience is {training.patience}, but nothing is held out to score; "
+                         "hold out data, or leave it out")  # fmt: skip
+    segmenter = Segmenter(config, gathered, begins=resumed_at is None)
     if here and device.type == "cpu":
         share_batch_norm(segmenter.network)
     if here is None or here.rank == 0:
         folder.claim(config)
+    own_device = torch.device("cuda", here.local_rank if here else 0) if device.type == "cuda" else device
+    average = AveragedWeights(training.ema_decay, own_device) if training.ema_decay else None
     keeper = RunKeeper(
-        folder, min(config.training.val_every, steps), validates=bool(gathered.held_out),
-        checkpoint_s=60 * config.training.checkpoint_minutes,
+        folder, min(training.val_every, training.steps), validates=bool(gathered.held_out),
+        checkpoint_s=60 * training.checkpoint_minutes, average=average,
     )  # fmt: skip
     pictures = Pictures(config, gathered, pin_memory=device.type == "cuda")
     with _quiet_lightning(), keeper.catching_interrupts():
-        trainer = _trainer(config, keeper, here, device)
+        trainer = _trainer(config, keeper, here, device, resumed_at or 0)
         try:
-            resume_from = folder.last if resume else None
+            resume_from = None if resumed_at is None else folder.last
             trainer.fit(segmenter, datamodule=pictures, ckpt_path=resume_from, weights_only=True)
-            if not keeper.rows or keeper.rows[-1]["step"] < steps:  # the last steps, if fewer than 'val_every'
+            if average:
+                average.settle(segmenter)
+            if not keeper.rows or keeper.rows[-1]["step"] < trainer.global_step:  # the last, if fewer than 'val_every'
                 trainer.validate(segmenter, datamodule=pictures, verbose=False)
         except (Interrupted, SystemExit):  # Lightning turns KeyboardInterrupt into SystemExit
             raise KeyboardInterrupt from None
-        seconds = round(keeper.seconds, 1)
+        seconds, steps = round(keeper.seconds, 1), trainer.global_step
+        stopped = keeper.lull() if steps < training.steps else None
         if trainer.is_global_zero:
-            write_report(folder.report, {"name": config.name, "steps": steps, "seconds": seconds})
+            write_report(folder.report, {"name": config.name, "steps": steps, "stopped": stopped, "seconds": seconds})
         trainer.save_checkpoint(folder.last, weights_only=True)  # a finished run needs no optimiser state
-    return FitResult(folder, steps, seconds, keeper.first_step, keeper.rows[-1])
+    return FitResult(folder, steps, seconds, keeper.first_step, keeper.rows[-1], stopped)
 
 
-def _trainer(config: TrainConfig, keeper: RunKeeper, here: Processes | None, device: torch.device) -> L.Trainer:
+def _trainer(
+    config: TrainConfig, keeper: RunKeeper, here: Processes | None, device: torch.device, first_step: int
+) -> L.Trainer:
     training = config.training
     ddp = here is not None or training.strategy == "ddp"
     strategy = DDPStrategy(process_group_backend=BACKENDS[device.type], broadcast_buffers=False) if ddp else "auto"
+    callbacks: list[L.Callback] = [keeper, Teller(keeper, training.steps, config.name)]
+    files = None
+    if training.tensorboard:
+        from sem_train.logs import Curves, EventFiles  # what the keeper saves, they have written
+
+        files = EventFiles(keeper.folder.tensorboard, first_step)
+        callbacks.insert(0, Curves(files))
+    if training.patience:
+        callbacks.insert(0, Patience(training.patience))
+    if keeper.average:
+        callbacks.insert(0, keeper.average)
     return L.Trainer(
         max_steps=training.steps, max_epochs=-1, accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=here.per_node if here else 1, num_nodes=here.nodes if here else 1,
         strategy=strategy, sync_batchnorm=here is not None and device.type == "cuda",
-        precision="bf16-mixed" if uses_bf16(training.precision, device) else "32-true",
-        gradient_clip_val=training.gradient_clip or None,
-        val_check_interval=keeper.save_every, check_val_every_n_epoch=None,
-        num_sanity_val_steps=0, use_distributed_sampler=False, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False,
-        callbacks=[keeper, Teller(keeper, training.steps, config.name)],
+        precision=PRECISIONS[number_format(training.precision, device)],
+        gradient_clip_val=training.gradient_clip or None, accumulate_grad_batches=training.accumulate,
+        val_check_interval=keeper.save_every * training.accumulate, check_val_every_n_epoch=None,
+        num_sanity_val_steps=0, use_distributed_sampler=False, logger=files or False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, callbacks=callbacks,
         # Named, or Lightning would take a job of one task for a distributed one and its signals for its own.
         plugins=[WholeFileCheckpoints(), here.environment if here else LightningEnvironment()],
     )  # fmt: skip
 
 
-def _optimizer(network: torch.nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    parameters, rate, decay = network.parameters(), settings.learning_rate, settings.weight_decay
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=rate, momentum=settings.momentum, weight_decay=decay)
-    return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
+def _steps_done(folder: RunFolder) -> int:
+    return torch.load(folder.last, weights_only=True, mmap=True)["global_step"]
 
 
-def _schedule(optimizer: torch.optim.Optimizer, settings: TrainingSettings) -> torch.optim.lr_scheduler.LRScheduler:
-    schedulers = torch.optim.lr_scheduler
-    if settings.schedule == "one_cycle":
-        return schedulers.OneCycleLR(
-            optimizer, settings.learning_rate, total_steps=settings.steps + 1, pct_start=ONE_CYCLE_RISE,
-            cycle_momentum=settings.optimizer == "adamw",  # that of sgd is as told
-        )  # fmt: skip
-    if settings.schedule == "cosine":
-        return schedulers.CosineAnnealingLR(optimizer, T_max=settings.steps)
-    if settings.schedule == "poly":
-        return schedulers.PolynomialLR(optimizer, total_iters=settings.steps, power=POLY_POWER)
-    return schedulers.ConstantLR(optimizer, factor=1.0)
-
-
-def _result(folder: RunFolder, steps: int, resumed_at: int) -> FitResult:
-    history = read_history(folder.path)
-    last = {column: values[-1] for column, values in history.items()}
-    return FitResult(folder, steps, json.loads(folder.report.read_text())["seconds"], resumed_at, last)
+def _result(folder: RunFolder, resumed_at: int | None = None) -> FitResult:
+    """Of a finished run; `resumed_at` None if it was finished before."""
+    last = {column: values[-1] for column, values in read_history(folder.path).items()}
+    report = json.loads(folder.report.read_text(encoding="utf-8"))
+    steps = report["steps"]
+    at = steps if resumed_at is None else resumed_at
+    return FitResult(folder, steps, report["seconds"], at, last, report.get("stopped"))
 
 
 @contextmanager

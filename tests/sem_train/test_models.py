@@ -14,7 +14,8 @@ from sem_train.losses import LossSum
 from sem_train.metrics import confusion, dice
 from sem_train.models import MODELS, build_model
 from sem_train.models.fno import SpectralConv
-from sem_train.training import _optimizer, _schedule, fit
+from sem_train.optimisation import optimizer_of, schedule_of
+from sem_train.training import fit
 from semforge.errors import InputError
 from semforge.settings import parse_settings
 
@@ -94,8 +95,8 @@ def test_run_of_every_model_is_trained_stored_and_read_again(name, tmp_path):
 def _rates(network, **settings):
     """Learning rate and momentum of each step of a training."""
     settings = TrainingSettings(**settings)
-    optimizer = _optimizer(network, settings)
-    schedule, found = _schedule(optimizer, settings), []
+    optimizer = optimizer_of(network, settings)
+    schedule, found = schedule_of(optimizer, settings), []
     for _ in range(settings.steps):
         found.append((optimizer.param_groups[0]["lr"], optimizer.param_groups[0].get("momentum")))
         optimizer.step(), schedule.step()
@@ -113,7 +114,7 @@ def test_learning_rate_of_sgd_falls_by_a_power_and_momentum_is_as_told():
 def test_sgd_adds_momentum_and_weight_decay():
     network = nn.Linear(1, 1, bias=False)
     nn.init.constant_(network.weight, 2.0)
-    optimizer = _optimizer(network, TrainingSettings(optimizer="sgd", learning_rate=0.1, weight_decay=0.5))
+    optimizer = optimizer_of(network, TrainingSettings(optimizer="sgd", learning_rate=0.1, weight_decay=0.5))
     for gradient in (1.0, 0.0):
         network.weight.grad = torch.full((1, 1), gradient)
         optimizer.step()
