@@ -13,6 +13,7 @@ from blender_gen.clock import stage
 from blender_gen.device import Device
 from blender_gen.families import FAMILIES
 from blender_gen.recipe import Recipe, recipe_hash, recipe_text
+from blender_gen.reimaging import packed
 from blender_gen.sample import Header, Sample
 from blender_gen.scene import device_name
 from blender_gen.seeding import Stage, generator
@@ -74,7 +75,8 @@ def _attempt(recipe: Recipe, index: int, seed: int, rejected: list[str], device:
             micrograph = imaging.take(target, conditions, rng)
         images.append(micrograph.image)
         records.append(rounded(micrograph.record))
-    return Sample(index, np.stack(images), passes.phase, passes.instance, pixel, truth, records)
+    kept = packed(passes, grain, recipe) if recipe.imaging.keep_passes else {}
+    return Sample(index, np.stack(images), passes.phase, passes.instance, pixel, truth, records, passes=kept)
 
 
 def rounded(value: Any) -> Any:

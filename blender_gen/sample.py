@@ -16,6 +16,9 @@ digest           (N,)          string        SHA-256 of the sample's content
 device           (N,)          string        what rendered the sample, such as `OPTIX: NVIDIA H200`
 ===============  ============  ============  ===================================================
 
+Where the recipe says `imaging.keep_passes`, the group `passes` holds what new micrographs of the
+specimens are taken of, packed by `blender_gen.reimaging`, first axis the sample, last two the pixels.
+
 File attributes: `schema`, `recipe` (text), `recipe_hash`, `seed`, `phase_names` (JSON),
 `versions` (JSON), `device`, `digest`. A data set (`dataset.h5`) has the same form with
 its large arrays linked to the shards beside it, so one reader serves both.
@@ -28,7 +31,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,7 @@ KEPT_READS = 200  # so many files may be open at a time, most
 ARRAYS = ("image", "phase", "instance")
 STRINGS = ("truth", "imaging", "digest", "device")
 ADDED = ("device",)  # not in the first files of this schema
+PASSES = "passes"  # the group of what is stored for new micrographs
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,12 @@ class Sample:
     truth: dict[str, Any]
     imaging: list[dict[str, Any]]
     device: str = "unknown"  # kind and name of what rendered it
+    passes: dict[str, np.ndarray] = field(default_factory=dict)  # name -> (..., H, W); for new micrographs
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays in memory."""
+        return sum(array.nbytes for array in (self.image, self.phase, self.instance, *self.passes.values()))
 
     @property
     def digest(self) -> str:
@@ -66,7 +76,7 @@ class Sample:
         The same in every shard and on every worker of one platform and one kind of device.
         """
         sha = hashlib.sha256()
-        for array in (self.image, self.phase, self.instance):
+        for array in (self.image, self.phase, self.instance, *(self.passes[name] for name in sorted(self.passes))):
             sha.update(f"{array.dtype.str}{array.shape}".encode())
             sha.update(np.ascontiguousarray(array).tobytes())
         for part in (self.index, float(self.pixel_size_um), self.truth, self.imaging):
@@ -106,14 +116,14 @@ def write_samples(path: Path, samples: Sequence[Sample], header: Header) -> str:
     """
     if not samples:
         raise ValueError("a shard needs at least one sample")
-    if len({(s.image.shape, s.phase.shape, s.image.dtype) for s in samples}) != 1:
+    if len({tuple((name, array.shape, array.dtype) for name, array in _arrays(s).items()) for s in samples}) != 1:
         raise ValueError("all samples of a shard must have one shape and one dtype")
     digest = combined_digest((s.digest for s in samples), header.recipe_hash, header.seed)
     text = h5py.string_dtype()
     memory = io.BytesIO()  # HDF5 itself cannot be trusted to survive a full disk
     with h5py.File(memory, "w") as file:
-        for name in ARRAYS:
-            stack = np.stack([getattr(s, name) for s in samples])
+        for name in _arrays(samples[0]):
+            stack = np.stack([_arrays(s)[name] for s in samples])
             chunk = (1,) * (stack.ndim - 2) + stack.shape[-2:]
             file.create_dataset(name, data=stack, chunks=chunk, compression="gzip", compression_opts=1, shuffle=True)
         file["index"] = np.array([s.index for s in samples], dtype=np.int64)
@@ -126,6 +136,17 @@ def write_samples(path: Path, samples: Sequence[Sample], header: Header) -> str:
     with whole_file(path) as temporary:
         temporary.write_bytes(memory.getbuffer())
     return digest
+
+
+def array_names(file: h5py.File) -> list[str]:
+    """The large arrays of an open sample file."""
+    return [*ARRAYS, *(f"{PASSES}/{name}" for name in file.get(PASSES, ()))]
+
+
+def _arrays(sample: Sample) -> dict[str, np.ndarray]:
+    """The large arrays of a sample by their names in the file."""
+    passes = {f"{PASSES}/{name}": sample.passes[name] for name in sorted(sample.passes)}
+    return {name: getattr(sample, name) for name in ARRAYS} | passes
 
 
 def write_header(file: h5py.File, header: Header, digest: str) -> None:
@@ -162,6 +183,7 @@ class SampleFile:
         self.digest: str = file.attrs["digest"]
         self.index: np.ndarray = file["index"][:]
         self.pixel_size_um: np.ndarray = file["pixel_size_um"][:]
+        self.pass_names: tuple[str, ...] = tuple(file.get(PASSES, ()))
         self.images_per_sample: int = file["image"].shape[1]
         self.shape: tuple[int, int] = file["image"].shape[2:]
 
@@ -196,6 +218,10 @@ class SampleFile:
         """Body ids of the sample at `position`: (H, W) uint32."""
         return self._read("instance", position)
 
+    def passes(self, position: int) -> dict[str, np.ndarray]:
+        """What new micrographs of the sample at `position` are taken of; empty where it was not kept."""
+        return {name: self._read(f"{PASSES}/{name}", position) for name in self.pass_names}
+
     def truth(self, position: int) -> dict[str, Any]:
         """The specimen's truth, as `blender_gen.truth` wrote it."""
         return json.loads(self._read("truth", position))
@@ -226,7 +252,7 @@ class SampleFile:
             index=int(self.index[position]), image=self._read("image", position), phase=self.phase(position),
             instance=self.instance(position), pixel_size_um=float(self.pixel_size_um[position]),
             truth=self.truth(position), imaging=self.imaging(position),
-            device=self.device(position),
+            device=self.device(position), passes=self.passes(position),
         )  # fmt: skip
 
     def _open(self) -> h5py.File:

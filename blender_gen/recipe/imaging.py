@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from blender_gen.distributions import Fraction, Number, between, positive
 from semforge.settings import Settings
@@ -174,6 +174,8 @@ class Imaging(Settings):
     greys: Greys
     artefacts: Artefacts = Artefacts()
     lettering: Lettering = Lettering()
+    # store what the detector model needs, so that training can take new micrographs; None is no, and no part of a hash
+    keep_passes: Annotated[bool | None, AfterValidator(lambda keep: keep or None)] = None
 
     @property
     def needs_paths(self) -> bool:

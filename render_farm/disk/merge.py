@@ -11,7 +11,7 @@ from itertools import groupby
 
 import h5py
 
-from blender_gen.sample import ARRAYS, STRINGS, Header, SampleFile, combined_digest, write_header
+from blender_gen.sample import STRINGS, Header, SampleFile, array_names, combined_digest, write_header
 from render_farm.disk.folder import Folder, Job
 from render_farm.planning.plan import Shard
 from semforge.errors import InputError
@@ -70,7 +70,7 @@ def _link(file: h5py.File, folder: Folder, count: int, links: list[Link]) -> lis
         path = folder.shard_path(link.shard)
         here, there = slice(link.position, link.position + link.length), slice(link.start, link.start + link.length)
         with h5py.File(path, "r") as shard:
-            for name in ARRAYS:
+            for name in array_names(shard):
                 array = shard[name]
                 layout = layouts.setdefault(name, h5py.VirtualLayout((count, *array.shape[1:]), array.dtype))
                 layout[there] = h5py.VirtualSource(str(path.relative_to(folder.root)), name, array.shape)[here]
@@ -94,7 +94,7 @@ def _common_header(folder: Folder, job: Job, shards: Iterable[Shard]) -> Header:
     forms = set()
     for shard in dict.fromkeys(shards):
         with SampleFile(folder.shard_path(shard)) as source:  # one after the other: they may be more than can be open
-            forms.add((source.images_per_sample, *source.shape))
+            forms.add((source.images_per_sample, *source.shape, source.pass_names))
             if source.header not in headers:
                 headers.append(source.header)
     if len(forms) != 1:

@@ -80,4 +80,4 @@ class ShardWriter:
         )
 
     def _bytes(self) -> int:
-        return sum(s.image.nbytes + s.phase.nbytes + s.instance.nbytes for s in self._samples.values())
+        return sum(sample.nbytes for sample in self._samples.values())

@@ -2,6 +2,7 @@ import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +65,17 @@ def test_where_shards_overlap_each_sample_is_linked_once(tmp_path: Path) -> None
     assert merge(folder, job, folder.shards_on_disk()) == merge(folder, job, folder.shards_on_disk()[::-1])
     with SampleFile(folder.dataset) as file:
         assert [file.truth(k)["index"] for k in range(12)] == list(range(12))
+
+
+def test_what_samples_keep_for_new_micrographs_is_linked_too(tmp_path: Path) -> None:
+    folder, job = Folder(tmp_path), Job(recipe=HEADER.recipe, recipe_hash="0" * 64, seed=0, count=4, shard_size=2)
+    folder.begin(job)
+    for start in (0, 2):
+        shard = Shard(start, start + 2)
+        kept = [replace(sample(i), passes={"normal": np.full((2, 4, 4), i, np.int16)}) for i in shard.indices]
+        write_samples(folder.shard_path(shard), kept, HEADER)
+    merge(folder, job, folder.shards_on_disk())
+    file, bad = verify_samples(folder.dataset)
+    with file:
+        assert not bad and file.pass_names == ("normal",)
+        assert [int(file.passes(k)["normal"][1, 3, 3]) for k in range(4)] == [0, 1, 2, 3]
