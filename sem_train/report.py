@@ -138,14 +138,14 @@ def _contact(example: Example, e: Evaluation) -> ContactRow:
     height, width = example.image.shape
     plain = np.full((height, width), UNLABELLED, dtype=np.uint8)  # no class, no tint
     grey, true, predicted = (
-        _data_uri(overlay(example.image, labels, classes)) for labels in (plain, example.true, example.predicted)
+        data_uri(overlay(example.image, labels, classes)) for labels in (plain, example.true, example.predicted)
     )
     bar = scale_bar(width, example.pixel_size_um) if example.pixel_size_um else None
     return ContactRow(example.case, example.mean_dice, grey, true, predicted, bar)
 
 
-def _data_uri(picture: np.ndarray) -> str:
-    """JPEG of (H, W, 3) uint8, at most `PICTURE_PX` on its longest side."""
+def data_uri(picture: np.ndarray) -> str:
+    """JPEG of (H, W, 3) uint8, at most `PICTURE_PX` on its longest side, to stand in a page without a file."""
     image = Image.fromarray(picture)
     image.thumbnail((PICTURE_PX, PICTURE_PX), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

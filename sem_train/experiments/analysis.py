@@ -99,6 +99,12 @@ class Analysis:
         """The quantities that the answer is made of."""
         return tuple(q for q in self.quantities if q.primary)
 
+    @property
+    def networks_with_real(self) -> tuple[str, ...]:
+        """The arms that "with so many real images" can be said of, and "helps" or "hurts"."""
+        without = {g.arm for g in self.groups if g.asked == NO_REAL}
+        return tuple(a for a in self.arms if a not in without and a not in self.baselines)
+
     def quantity(self, name: str) -> Quantity:
         """Raises KeyError if there is none of that name."""
         return {q.name: q for q in self.quantities}[name]
@@ -128,13 +134,13 @@ def analyse(
     groups = _grouped(results, lambda r: (r.arm, r.asked))
     order = sorted(groups, key=lambda key: (arms.index(key[0]), _place(key[1], asked_order)))
     found, gaps = [], list(missing)
-    for asked in asked_order:
+    for asked in [a for a in asked_order if (reference_arm, a) in groups] or [NO_REAL]:
         theirs = groups.get((reference_arm, asked), [])
         for arm in arms:
             own = NO_REAL if (arm, NO_REAL) in groups else asked
             if arm == reference_arm or (arm, own) not in groups:
                 continue
-            pairs, gap = _pairs(groups[arm, own], theirs, f"{arm} with {asked} real images")
+            pairs, gap = _pairs(groups[arm, own], theirs, f"{arm} against {reference_arm} with {asked} real")
             gaps += gap
             found += [_difference(arm, asked, q, pairs) for q in compared] if pairs else []
     return Analysis(
@@ -142,7 +148,7 @@ def analyse(
         asked=tuple(a for a in asked_order if any(key[1] == a for key in groups)), quantities=compared,
         correction=correction, groups=tuple(_group(*key, groups[key]) for key in order),
         estimates=tuple(_estimate(*key, q, groups[key]) for key in order for q in compared),
-        differences=tuple(_corrected(found, compared, baselines, correction)), missing=tuple(dict.fromkeys(gaps)),
+        differences=tuple(corrected(found, compared, baselines, correction)), missing=tuple(dict.fromkeys(gaps)),
     )  # fmt: skip
 
 
@@ -198,8 +204,8 @@ def _pairs(
     for lacking, those in (("the arm", others.keys() - ours.keys()), ("the reference", ours.keys() - others.keys())):
         if those:
             specimens, seeds = {k[0] for k in those}, {k[2] for k in those}
-            gaps.append(f"{what}: {lacking} lacks {len(those)} of {len(ours.keys() | others.keys())} results (seeds "
-                        f"{_listed(seeds)}; specimens {_listed(specimens)})")  # fmt: skip
+            gaps.append(f"{what}: {lacking} lacks {len(those)} of {len(ours.keys() | others.keys())} results, of seed "
+                        f"{_listed(seeds)} and specimen {_listed(specimens)}")  # fmt: skip
     return pairs, gaps
 
 
@@ -209,11 +215,21 @@ def _difference(arm: str, asked: str, quantity: Quantity, pairs: Sequence[_Pair]
     for key, group in _grouped(pairs, lambda p: (p.mine.specimen, p.training)).items():
         mine, theirs = quantity.pair([p.mine for p in group], [p.theirs for p in group])
         cells[key] = mine - theirs
-    table = _table(cells, columns)
     specimens = list(dict.fromkeys(specimen for specimen, _ in cells))
+    return difference_of(arm, asked, quantity, specimens, columns, _table(cells, columns))
+
+
+def difference_of(
+    arm: str, asked: str, quantity: Quantity, specimens: Sequence[str], trainings: Sequence[tuple[int, int]],
+    table: np.ndarray,
+) -> Difference:  # fmt: skip
+    """From paired differences (S, T) of each specimen under each training (fold, seed), NaN where there is none.
+
+    The p-value is not corrected yet: `corrected` does it for all differences together.
+    """
     values = by_specimen(table)
     known = np.isfinite(values)
-    low, high = interval(table, [fold for fold, _ in columns])
+    low, high = interval(table, [fold for fold, _ in trainings])
     trained = np.isfinite(table).any(axis=0)
     judged = quantity.better != "neither"
     several = judged and trained.sum() >= FEWEST_TRAININGS
@@ -223,7 +239,7 @@ def _difference(arm: str, asked: str, quantity: Quantity, pairs: Sequence[_Pair]
         p_trainings=sign_flip_p(shares_of_trainings(table)) if several else math.nan,
         p_corrected=math.nan, comparisons=0, detectable=math.nan, needed=math.nan, specimens=int(known.sum()),
         left_out=int((~known).sum()), trainings=int(trained.sum()),
-        seeds=len({seed for (_, seed), there in zip(columns, trained, strict=True) if there}),
+        seeds=len({seed for (_, seed), there in zip(trainings, trained, strict=True) if there}),
         by_specimen={name: float(v) for name, v in zip(specimens, values, strict=True) if np.isfinite(v)},
     )  # fmt: skip
 
@@ -236,9 +252,9 @@ def shares_of_trainings(table: np.ndarray) -> np.ndarray:
     return shares.sum(axis=0)[known.any(axis=0)]
 
 
-def _corrected(
+def corrected(
     differences: Sequence[Difference], compared: Sequence[Quantity], baselines: Sequence[str], correction: Correction
-) -> Iterable[Difference]:
+) -> list[Difference]:
     """With p-values corrected: a family is one primary quantity of all arms with a network, or of all without."""
     families = _grouped(differences, lambda d: (d.quantity, d.arm in baselines))
     primary = {q.name for q in compared if q.primary}
