@@ -4,10 +4,12 @@ The pixel size comes with the micrograph where the instrument wrote it (FEI/Ther
 TIFF); it is never guessed from resolution tags, which cameras and editors fill at will.
 """
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image, PngImagePlugin
@@ -19,6 +21,12 @@ from semforge.files import existing_file, whole_file
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 CLASSES_KEY = "semforge_classes"  # PNG text chunk that holds ClassMap.to_json()
 PIXEL_SIZE_KEY = "semforge_pixel_size_um"  # PNG text chunk that holds the pixel edge in µm
+# what the readers raise of files that are broken; those of imagecodecs are RuntimeErrors
+BROKEN = (
+    OSError, SyntaxError, ValueError, IndexError, RuntimeError, struct.error, tifffile.TiffFileError,
+    Image.DecompressionBombError,
+)  # fmt: skip
+PNG_16_BIT_COLOUR = {(16, 2), (16, 4), (16, 6)}  # bit depth and colour type of files that Pillow cuts to 8 bits
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
@@ -71,7 +79,8 @@ def read_label_map(path: Path) -> LabelMap:
     array, notes = _read(path, as_labels=True)
     colours = _colours(array)
     if (colours != colours[..., :1]).any():
-        raise InputError(f"{path}: is a colour image, expected a label map with one class id a pixel")
+        raise InputError(f"{path}: is a colour image, expected a label map with one class id a pixel; save it as grey "
+                         "levels, one a class, and name them under 'values' of the classes")  # fmt: skip
     return LabelMap(np.ascontiguousarray(colours[..., 0]), _noted_classes(notes, path))
 
 
@@ -92,15 +101,26 @@ def _read(path: Path, as_labels: bool) -> tuple[np.ndarray, dict[str, str]]:
         array, notes = read(path, as_labels)
     except InputError:
         raise
-    except (OSError, SyntaxError, ValueError, tifffile.TiffFileError, Image.DecompressionBombError) as error:
+    except BROKEN as error:
         raise InputError(f"{path}: cannot be read as an image, expected PNG, TIFF or JPEG") from error
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) if as_labels else array * np.uint8(255)
+    # numbers of instances, and what Pillow widens to its mode "I", are often of more bits than they need
+    if as_labels or array.dtype == np.int32:
+        array = _narrowed(array)
     if array.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{path}: has pixels of type {array.dtype}, expected 8 or 16 bits unsigned")
     if array.ndim not in (2, 3) or array.size == 0:
         raise InputError(f"{path}: has shape {array.shape}, expected one image of height × width pixels")
     return array, notes
+
+
+def _narrowed(array: np.ndarray) -> np.ndarray:
+    """Whole numbers from 0 to 65535 as uint16; anything else as it is."""
+    if array.dtype in (np.uint8, np.uint16) or not np.issubdtype(array.dtype, np.integer) or array.size == 0:
+        return array
+    fits = array.min() >= 0 and array.max() <= np.iinfo(np.uint16).max
+    return array.astype(np.uint16) if fits else array
 
 
 def _read_tiff(path: Path, as_labels: bool) -> tuple[np.ndarray, dict[str, str]]:
@@ -112,6 +132,8 @@ def _read_tiff(path: Path, as_labels: bool) -> tuple[np.ndarray, dict[str, str]]
         array = page.asarray()
         if page.axes == "SYX":  # colour planes one after the other
             array = np.moveaxis(array, 0, -1)
+        if page.photometric == tifffile.PHOTOMETRIC.PALETTE and not as_labels:
+            array = (np.moveaxis(page.colormap, 0, -1)[array] >> 8).astype(np.uint8)
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and not as_labels:
             array = np.invert(array)
         scan = (file.fei_metadata or {}).get("Scan", {})
@@ -128,10 +150,12 @@ def _read_other(path: Path, as_labels: bool) -> tuple[np.ndarray, dict[str, str]
         image.load()
         notes = dict(getattr(image, "text", {}))
         keep = ("1", "L", "LA", "I;16", "I", "F", "RGB", "RGBA", *(("P",) if as_labels else ()))
+        is_png = image.format == "PNG"
         array = np.asarray(image if image.mode in keep else image.convert("RGB"))
-    # Pillow widens some 16-bit files to 32 bits, its mode "I"
-    if array.dtype == np.int32 and array.min() >= 0 and array.max() <= np.iinfo(np.uint16).max:
-        array = array.astype(np.uint16)
+    if is_png:
+        content = path.read_bytes()
+        if (content[24], content[25]) in PNG_16_BIT_COLOUR:  # of the header chunk, which comes first
+            array = imagecodecs.png_decode(content)
     return array, notes
 
 

@@ -17,14 +17,17 @@ class SyntheticData(Settings):
     held_out: int = Field(0, ge=0)  # the last n samples are for validation and never trained on
     limit: PositiveInt | None = None  # use only the first n samples
     scale: float | None = Field(None, gt=0, le=1)  # resized by this; left out: as all images
+    # new: training takes new micrographs of the specimens every epoch, of samples rendered with imaging.keep_passes
+    imaging: Literal["stored", "new"] = "stored"
     made_by: str | None = None  # the command that makes the file, told to who lacks it
 
 
 class RealData(Settings):
     """Labelled images in folders, with the specimen each was taken of.
 
-    `images` and `labels` are paths below `root` with columns of the index in braces. Without an
-    index `{name}` is whatever file is found, and every image is a specimen of its own.
+    `images` and `labels` are paths below `root` with columns of the index in braces; `.*` at their end is
+    any of PNG, TIFF and JPEG. Without an index `{name}` is whatever file is found, and every image is a
+    specimen of its own.
     """
 
     root: Path  # relative paths are sought in the working folder, then below SEMFORGE_DATA

@@ -1,6 +1,7 @@
 """Pictures as tensors: random crops to train on, whole pictures to validate on."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from torch.utils.data import Dataset
 
 from sem_train.config import UNLABELLED, DataSettings
 from sem_train.data.mixing import Draw
-from sem_train.data.pictures import Picture
+from sem_train.data.pictures import Picture, Read
 from sem_train.transforms import Augmentation, normalise, resize_image, resize_labels, scaled_shape
 
 Pair = tuple[torch.Tensor, torch.Tensor]  # image (1, H, W) float32 normalised; labels (H, W) uint8
@@ -20,26 +21,44 @@ class WholePictures(Dataset[Pair]):
 
     def __init__(self, pictures: Sequence[Picture], data: DataSettings, cache_bytes: int = 2 * 1024**3):
         self.pictures, self.data, self.cache_bytes = list(pictures), data, cache_bytes
-        self._cache: dict[int, Pair] = {}
+        self._cache: dict[int, tuple[int | None, Pair]] = {}  # position -> number of the draw that it serves, pair
         self._used = 0
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def __getitem__(self, position: int) -> Pair:
-        if position in self._cache:
-            return self._cache[position]
+        return self._kept(position, None, self.pictures[position].read)
+
+    def for_draw(self, position: int, draw: int, seed: int) -> Pair:
+        """As `[position]`; where new micrographs are taken, that of the epoch which the draw is in.
+
+        In an epoch as many pixels are drawn as the picture would have if all were of its size.
+        """
         picture = self.pictures[position]
-        image, labels = picture.read()
+        if picture.new is None:
+            return self[position]
+        height, width = scaled_shape(picture.new.shape, picture.scale or self.data.scale)
+        crops = max(1, height * width // self.data.crop_px**2)
+        epoch = draw // (crops * len(self))
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2, position, epoch)))
+        return self._kept(position, epoch, partial(picture.new.take, rng))
+
+    def _kept(self, position: int, epoch: int | None, read: Read) -> Pair:
+        known = self._cache.get(position)
+        if known and known[0] == epoch:
+            return known[1]
+        picture = self.pictures[position]
+        image, labels = read()
         shape = scaled_shape(image.shape, picture.scale or self.data.scale)
         pair = (
             resize_image(torch.from_numpy(normalise(image, self.data.normalisation))[None], shape),
             resize_labels(torch.from_numpy(labels), shape),
         )
         size = sum(t.numel() * t.element_size() for t in pair)
-        if self._used + size <= self.cache_bytes:
-            self._cache[position] = pair
-            self._used += size
+        if known or self._used + size <= self.cache_bytes:
+            self._cache[position] = epoch, pair
+            self._used += 0 if known else size
         return pair
 
 
@@ -59,7 +78,7 @@ class Crops(Dataset[Pair]):
     def __getitem__(self, draw: Draw) -> Pair:
         position, number = draw
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, number)))
-        image, labels = pad_to(*self.pictures[position], self.crop_px)
+        image, labels = pad_to(*self.pictures.for_draw(position, number, self.seed), self.crop_px)
         top, left = (int(rng.integers(size - self.crop_px + 1)) for size in labels.shape)
         window = (slice(top, top + self.crop_px), slice(left, left + self.crop_px))
         return self.augment(image[:, *window].clone(), labels[window].clone(), int(rng.integers(2**32)))

@@ -11,6 +11,8 @@ from sem_train.data.pictures import Picture, real_pictures, synthetic_pictures
 from sem_train.data.splits import refuse_shared_specimens
 from semforge.errors import InputError
 
+MOST_NAMED = 10  # bad pictures in one message
+
 
 @dataclass(frozen=True)
 class Gathered:
@@ -30,7 +32,7 @@ class Gathered:
 def gather(data: DataSettings, classes: ClassMap) -> Gathered:
     """Find the pictures that settings name and read each once.
 
-    Raises InputError that names the file and sample that cannot be used, or the specimen that stands on both sides
+    Raises InputError that names the files and samples that cannot be used, or the specimen that stands on both sides
     of the split.
     """
     synthetic: list[Picture] = []
@@ -49,12 +51,11 @@ def gather(data: DataSettings, classes: ClassMap) -> Gathered:
     if data.real_share > 0 and not real:
         raise InputError("every real specimen is held out or excluded, none is left to train on; shorten these lists")
     refuse_shared_specimens(synthetic + real, held_out)
-    count_pixels(held_out, len(classes))
+    counts = count_pixels([*synthetic, *real, *held_out], len(classes))
     share = np.zeros(len(classes))
-    for pictures, weight in ((synthetic, 1 - data.real_share), (real, data.real_share)):
-        if pictures:
-            counts = count_pixels(pictures, len(classes)).sum(axis=0)
-            share += weight * counts / max(1, counts.sum())
+    of_synthetic, of_real = counts[: len(synthetic)], counts[len(synthetic) : len(synthetic) + len(real)]
+    for of_kind, weight in ((of_synthetic, 1 - data.real_share), (of_real, data.real_share)):
+        share += weight * of_kind.sum(axis=0) / max(1, of_kind.sum())
     return Gathered(tuple(synthetic), tuple(real), tuple(held_out), share)
 
 
@@ -74,9 +75,36 @@ def _split(folder: RealData, pictures: list[Picture]) -> tuple[list[Picture], li
 
 
 def count_pixels(pictures: Sequence[Picture], n_classes: int) -> np.ndarray:
-    """Labelled pixels a picture and class: (N, C) int64. Reads every picture, so a bad one is found here."""
+    """Labelled pixels a picture and class: (N, C) int64. Reads every picture.
+
+    Raises InputError that names all bad ones, the first `MOST_NAMED` of them with what is wrong.
+    """
     counts = np.zeros((len(pictures), n_classes), dtype=np.int64)
+    bad: list[str] = []
     for row, picture in zip(counts, pictures, strict=True):
-        _, labels = picture.read()
-        row[:] = np.bincount(labels.ravel(), minlength=256)[:n_classes]
+        try:
+            row[:] = _checked(picture, n_classes)
+        except InputError as error:
+            bad.append(str(error))
+    if len(bad) == 1:
+        raise InputError(bad[0])
+    if bad:
+        named = " ".join(f"({i}) {problem}" for i, problem in enumerate(bad[:MOST_NAMED], start=1))
+        more = f" and {len(bad) - MOST_NAMED} more" if len(bad) > MOST_NAMED else ""
+        raise InputError(f"{len(bad)} of {len(pictures)} pictures cannot be used: {named}{more}")
+    return counts
+
+
+def _checked(picture: Picture, n_classes: int) -> np.ndarray:
+    """Labelled pixels a class (C,). Raises InputError if the picture cannot be used."""
+    if picture.verify is not None:
+        picture.verify()
+    image, labels = picture.read()
+    where = picture.file or picture.name
+    if image.min() == image.max():
+        raise InputError(f"{where}: every pixel has grey level {image.max()}, expected a micrograph")
+    counts = np.bincount(labels.ravel(), minlength=256)[:n_classes]
+    if not counts.any():
+        raise InputError(f"{where}: no pixel has a label that counts, expected one at least; correct its "
+                         "labels or 'unlabelled', or leave the picture out")  # fmt: skip
     return counts

@@ -7,18 +7,31 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from blender_gen.sample import SampleFile
 from sem_train.classes import ClassMap
 from sem_train.config import UNLABELLED, RealData, SyntheticData
-from sem_train.micrographs import read_label_map, read_micrograph
+from sem_train.micrographs import SUFFIXES, read_label_map, read_micrograph
 from semforge.errors import InputError
 from semforge.files import existing_file
 
-Read = Callable[[], tuple[np.ndarray, np.ndarray]]
+if TYPE_CHECKING:
+    from blender_gen.reimaging import Microscope
+
+ANY = ".*"  # suffix of a pattern: PNG, TIFF or JPEG
+Labelled = tuple[np.ndarray, np.ndarray]  # image (H, W) uint8 or uint16; class ids (H, W) uint8
+Read = Callable[[], Labelled]
+
+
+@dataclass(frozen=True)
+class NewImages:
+    """New micrographs of one stored specimen: what is drawn from the generator makes the picture."""
+
+    take: Callable[[np.random.Generator], Labelled]
+    shape: tuple[int, int]  # height and width of all of them
 
 
 @dataclass(frozen=True)
@@ -35,12 +48,16 @@ class Picture:
     origin: Literal["synthetic", "real"]
     read: Read
     scale: float | None = None  # of this picture, where it is not that of all
+    file: Path | None = None  # of a real image
+    verify: Callable[[], None] | None = None  # raises InputError if what is stored is not what was written
+    new: NewImages | None = None  # where training takes new micrographs in place of the stored one
 
 
 def synthetic_pictures(data: SyntheticData, classes: ClassMap) -> tuple[list[Picture], list[Picture]]:
     """All micrographs of a sample file, as (to train on, held out).
 
-    Raises InputError if the file is missing or has a phase that no class takes, or if nothing is left to train on.
+    Raises InputError if the file is missing, has a phase that no class takes or keeps no passes for new
+    micrographs, or if nothing is left to train on.
     """
     if not data.path.exists() and data.made_by:
         raise InputError(f"{data.path}: no such file, expected synthetic samples; make them with: {data.made_by}")
@@ -52,27 +69,60 @@ def synthetic_pictures(data: SyntheticData, classes: ClassMap) -> tuple[list[Pic
     n = min(len(file), data.limit or len(file))
     if data.held_out >= n:
         raise InputError(f"{data.path}: {data.held_out} of {n} samples are held out, expected fewer; lower 'held_out'")
+    taker = _new_micrographs(file) if data.imaging == "new" else None
     pictures = [
-        [_synthetic_picture(file, table, position, k, data.scale) for k in range(file.images_per_sample)]
+        [_synthetic_picture(file, table, position, k, data.scale, taker) for k in range(file.images_per_sample)]
         for position in range(n)
     ]
     flat = lambda rows: [picture for row in rows for picture in row]
     return flat(pictures[: n - data.held_out]), flat(pictures[n - data.held_out :])
 
 
-def _synthetic_picture(file: SampleFile, table: np.ndarray, position: int, k: int, scale: float | None) -> Picture:
+def _new_micrographs(file: SampleFile) -> "Microscope":
+    # not needed to train on what is stored, and it brings the geometry of recipes with it
+    from blender_gen.reimaging import Microscope
+
+    return Microscope(file)
+
+
+def _synthetic_picture(
+    file: SampleFile, table: np.ndarray, position: int, k: int, scale: float | None, microscope: "Microscope | None"
+) -> Picture:
     digest = file.stored_digest(position)
     name = f"{file.path}: sample {file.index[position]}, image {k}"
     read = partial(read_sample, file, table, position, k)
-    return Picture(name, digest, f"synthetic {digest}", "synthetic", read, scale)
+    verify = partial(verify_sample, file, position) if k == 0 else None
+    new = NewImages(partial(image_sample, microscope, table, position, k), file.shape) if microscope else None
+    return Picture(name, digest, f"synthetic {digest}", "synthetic", read, scale, verify=verify, new=new)
 
 
-def read_sample(file: SampleFile, table: np.ndarray, position: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+def verify_sample(file: SampleFile, position: int) -> None:
+    """Raises InputError if the content of a sample is not that of its digest."""
+    if file.sample(position).digest != file.stored_digest(position):
+        raise InputError(
+            f"{file.path}: sample {file.index[position]} is not what was rendered, its digest has changed; "
+            "render it again (render-farm verify --deep names all such samples)"
+        )
+
+
+def read_sample(file: SampleFile, table: np.ndarray, position: int, k: int) -> Labelled:
     """Micrograph k (H, W) of a sample and its class ids (H, W) uint8, by a table from phase to class.
 
     The rows that a databar replaces in the picture are `UNLABELLED`. Raises InputError if the label map
     holds a phase that the file does not declare.
     """
+    return file.image(position, k), _labels(file, table, position, file.imaging(position)[k])
+
+
+def image_sample(
+    microscope: "Microscope", table: np.ndarray, position: int, k: int, rng: np.random.Generator
+) -> Labelled:
+    """As `read_sample`, with a new micrograph in place of the k-th stored one."""
+    micrograph = microscope.take(position, k, rng)
+    return micrograph.image, _labels(microscope.file, table, position, micrograph.record)
+
+
+def _labels(file: SampleFile, table: np.ndarray, position: int, record: dict[str, Any]) -> np.ndarray:
     phase = file.phase(position)
     n_phases = len(file.header.phase_names)
     if phase.max() >= n_phases:
@@ -81,9 +131,8 @@ def read_sample(file: SampleFile, table: np.ndarray, position: int, k: int) -> t
             "render it again"
         )
     labels = table[phase]
-    databar_px = file.imaging(position)[k].get("databar_px", 0)
-    labels[len(labels) - databar_px :] = UNLABELLED
-    return file.image(position, k), labels
+    labels[len(labels) - record.get("databar_px", 0) :] = UNLABELLED
+    return labels
 
 
 def real_pictures(data: RealData, classes: ClassMap) -> list[Picture]:
@@ -136,26 +185,42 @@ def _index_rows(data: RealData, root: Path) -> list[dict[str, str]]:
 
 
 def _found_rows(data: RealData, root: Path) -> list[dict[str, str]]:
-    before, _, after = data.images.partition("{name}")
-    paths = sorted(root.glob(f"{before}*{after}"))
+    pattern = data.images.removesuffix(ANY)
+    before, _, after = pattern.partition("{name}")
+    paths = sorted(path for path in root.glob(f"{before}*{after}{ANY if pattern != data.images else ''}"))
+    if pattern != data.images:
+        paths = [path.with_suffix("") for path in paths if path.suffix.lower() in SUFFIXES]
+    paths = [path for path in paths if not path.name.startswith(".")]
     if not paths:
         raise InputError(f"{root / data.images}: no such images, expected one at least")
     names = [str(path.relative_to(root)).removeprefix(before).removesuffix(after) for path in paths]
-    return [{"name": name, data.specimen: name} for name in names]
+    return [{"name": name, data.specimen: name} for name in dict.fromkeys(names)]
 
 
 def _real_picture(data: RealData, root: Path, row: dict[str, str], table: np.ndarray) -> Picture:
     try:
-        image, label = (root / pattern.format_map(row) for pattern in (data.images, data.labels))
+        image, label = (_file_of(root, pattern.format_map(row)) for pattern in (data.images, data.labels))
     except KeyError as error:
         known = ", ".join(row)
         raise InputError(f"{root / str(data.index)}: has no column {error}, expected one of {known}") from error
     existing_file(label, f"the labels of {image.name}")
     read = partial(read_real, image, label, table)
-    return Picture(image.stem, file_identity(image), row[data.specimen], "real", read)
+    return Picture(image.stem, file_identity(image), row[data.specimen], "real", read, file=image)
 
 
-def read_real(image_path: Path, label_path: Path, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _file_of(root: Path, name: str) -> Path:
+    """The file of a name, which may end in `.*` for any suffix of an image."""
+    if not name.endswith(ANY):
+        return root / name
+    path = root / name.removesuffix(ANY)
+    found = [other for other in path.parent.glob("*") if other.stem == path.name and other.suffix.lower() in SUFFIXES]
+    if len(found) > 1:
+        names = ", ".join(sorted(other.name for other in found))
+        raise InputError(f"{root / name}: is {names}, expected one file of this name; say which suffix is meant")
+    return found[0] if found else root / name
+
+
+def read_real(image_path: Path, label_path: Path, table: np.ndarray) -> Labelled:
     """A real image (H, W) and its class ids (H, W) uint8, by a table from label value to class.
 
     Raises InputError if the two differ in size or a label value belongs to no class.
