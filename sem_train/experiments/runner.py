@@ -10,12 +10,13 @@ from rich.table import Table
 
 from sem_train.config import DataSettings, ExperimentConfig, TrainConfig
 from sem_train.data import Picture, gather, real_pictures
+from sem_train.experiments.analysis import analyse
 from sem_train.experiments.cells import results_of, run_cell, train
-from sem_train.experiments.outputs import analyse, terminal, write_outputs
-from sem_train.experiments.plan import Cell, plan_cells
+from sem_train.experiments.outputs import write_outputs
+from sem_train.experiments.plan import NO_REAL, Cell, plan_cells
 from sem_train.experiments.results import ImageResult
+from sem_train.experiments.tables import terminal
 from sem_train.micrographs import read_label_map
-from sem_train.provenance import about
 from sem_train.run_folder import RunFolder
 from semforge.errors import InputError
 from semforge.tables import plain_table
@@ -119,14 +120,31 @@ class Experiment:
         config, results = self.config, self.results()
         if not any(row.arm == config.reference for row in results):
             raise InputError(
-                f"{config.out}: no cell of {config.reference!r} is finished, so there is nothing to compare with"
+                f"{config.out}: no cell of {config.reference!r} is finished: there is nothing to compare with"
             )
-        missing = tuple(cell.name for cell in self.cells if results_of(cell) is None)
-        analysis = analyse(results, config.plan.classes.names, config.reference, missing)
+        analysis = analyse(
+            results, config.plan.classes.names, config.reference, self._asked(),
+            baselines=[name for name, arm in config.arms.items() if arm.baseline], missing=self._missing(),
+        )  # fmt: skip
         console.print(terminal(analysis))
-        notes = about() | {"config": config.model_dump(mode="json"), "missing": missing}
-        write_outputs(config.out, config.name, analysis, results, config.plan.classes, notes, self.load)
+        about = {"config": config.model_dump(mode="json")}
+        write_outputs(config.out, config.name, analysis, results, config.plan.classes, about, self.load)
         console.print(f"→ {config.out / 'experiment.html'}", highlight=False, soft_wrap=True)
+
+    def _asked(self) -> list[str]:
+        """Numbers of real images, the fewest first."""
+        asked = {cell.asked for cell in self.cells} - {NO_REAL}
+        return sorted(asked, key=lambda n: (n == "all", int(n) if n != "all" else 0))
+
+    def _missing(self) -> list[str]:
+        """What is not finished, in words."""
+        groups: dict[tuple[str, str], list[bool]] = {}
+        for cell in self.cells:
+            groups.setdefault((cell.arm, cell.asked), []).append(results_of(cell) is not None)
+        return [
+            f"{arm} with {asked} real images: {len(done) - sum(done)} of {len(done)} trainings are not finished"
+            for (arm, asked), done in groups.items() if not all(done)
+        ]  # fmt: skip
 
     def load(self, result: ImageResult) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Image, true and predicted class ids of a result, each (H, W)."""
