@@ -272,6 +272,55 @@ def train(
         typer.echo(f"{out} is finished")
 
 
+@app.command(epilog="Example: render-farm compare configs/experiments/ebc.yaml --cluster site.yaml --pool gpu")
+def compare(
+    experiment: Annotated[
+        Path, typer.Argument(metavar="EXPERIMENT", help="Experiment settings, YAML, as for sem-train compare.")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings to change, e.g. seeds=[0,1,2].")
+    ] = None,
+    *,
+    cluster: Annotated[str, typer.Option(help="Where to train: local, debug, or a YAML file of pools.")],
+    pool: Annotated[str | None, typer.Option(help="Which of them.", show_default="the only one that fits")] = None,
+    gpus: Annotated[
+        int | None, typer.Option(help="GPUs of a job; 0: train on CPUs.", show_default="those of the pool")
+    ] = None,
+    parallel: Annotated[
+        int | None, typer.Option(help="Jobs at a time, most.", show_default="as the pool says; here one a GPU or core")
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Hand in and return.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the batch script, hand in nothing.")] = False,
+) -> None:
+    """Run an experiment of sem-train, many trainings at a time, and report it. The same command again goes on."""
+    from render_farm.experiments.choice import choose_pool
+    from render_farm.experiments.on_slurm import Arrays
+    from render_farm.experiments.plan import read_experiment
+    from render_farm.experiments.run import hand_in, place_experiment, run_all, script
+
+    _at_least(1, parallel=parallel)
+    _at_least(0, gpus=gpus)
+    chosen = load_cluster(cluster)
+    name = choose_pool(chosen, pool, gpus)
+    planned = read_experiment(experiment, overrides or ())
+    place = place_experiment(planned, chosen, name, gpus, parallel)
+    say = partial(cli.errors.print, markup=False)
+    if dry_run:
+        typer.echo(script(place))
+        return
+    if not planned.missing():
+        planned.report()
+        return
+    queued = isinstance(place, Arrays)
+    goes_on = "jobs in Slurm's queue go on, " if queued else "what was trained is kept, "
+    with _interruptible(f"{planned.out}: stopped; {goes_on}the same command goes on from there"):
+        if detach:
+            hand_in(place, say)
+            return
+        run_all(place, chosen.poll_s, cli.errors, say)
+    planned.report()
+
+
 @app.command(epilog="Example: render-farm report data/big --out report.html")
 def report(
     folder: Directory,

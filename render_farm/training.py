@@ -4,11 +4,6 @@ The job runs `sem-train fit` as a child of each of its tasks and stays free of P
 nodes need, settings as they were handed in and logs, lies in the run's folder, below `slurm`.
 """
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,14 +16,9 @@ import yaml
 from render_farm.clusters import Cluster, SlurmPool
 from render_farm.planning.estimate import gpus as granted_gpus
 from render_farm.pools import slurm_commands as slurm
-from render_farm.work.signals import noted_signals
+from render_farm.programs import BEAT_S, LOST, ProgramCall, ask, last_words
 from semforge.errors import InputError, SemforgeError
 from semforge.files import write_text
-
-FIT = (sys.executable, "-m", "sem_train", "fit")
-BEAT_S = 0.2
-ASK_S = 2.0  # between two requests to the child to save and end, and between two looks at the queue on a node
-LOST = "another process of this training is gone"  # what sem-train says where the cause is elsewhere
 
 
 @dataclass(frozen=True)
@@ -65,17 +55,7 @@ class Layout:
 
 def read_run(config: Path, overrides: Sequence[str]) -> TrainingRun:
     """Have `sem-train` validate settings and folder. Raises InputError with its words."""
-    checked = subprocess.run(
-        [*FIT, str(config), *overrides, "--check"],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-    if checked.returncode:
-        lines = checked.stderr.strip().splitlines() or [f"sem-train ended with status {checked.returncode}"]
-        raise InputError(lines[-1].removeprefix("sem-train: "))
-    said = json.loads(checked.stdout)
+    said = ask("fit", str(config), *overrides, "--check")
     return TrainingRun(Path(said["out"]), said["state"], said["config"])
 
 
@@ -113,7 +93,7 @@ def lay_out(pool: SlurmPool, nodes: int, gpus: int | None, batch_size: int) -> L
 
 def job_parameters(pool: SlurmPool, layout: Layout) -> dict[str, Any]:
     """What a training asks of Slurm beyond what a pool asks for one task, in submitit's words."""
-    gres = _with_gpus(pool.gres, layout.gpus) if granted_gpus(pool) else pool.gres
+    gres = with_gpus(pool.gres, layout.gpus) if granted_gpus(pool) else pool.gres
     return {
         "nodes": layout.nodes, "ntasks_per_node": layout.tasks_per_node, "gres": gres,
         "mem": f"{round(pool.memory_gb * 1024 * layout.tasks_per_node)}M", "stderr_to_stdout": True,
@@ -123,7 +103,7 @@ def job_parameters(pool: SlurmPool, layout: Layout) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _with_gpus(gres: str | None, gpus: int) -> str | None:
+def with_gpus(gres: str | None, gpus: int) -> str | None:
     """The same gres with another number of GPUs: gpu:a100:1 -> gpu:a100:4; without GPUs what else there is."""
     parts = []
     for part in (gres or "").split(","):
@@ -163,7 +143,7 @@ class TrainingJob:
         device = "gpu" if self.layout.gpus else "cpu"
         training = {**self.run.config["training"], "accelerator": device, "devices": None, "num_nodes": None}
         write_text(self.settings, yaml.safe_dump({**self.run.config, "training": training}, sort_keys=False))
-        call = TrainingCall(str(self.settings.resolve()), self.run.queue_name, str(self.files.resolve()))
+        call = ProgramCall(("fit", str(self.settings.resolve())), self.run.queue_name, str(self.files.resolve()))
         name, more = self.run.queue_name, job_parameters(self.pool, self.layout)
         return submit_array(self.pool, [call], self.files.resolve(), name, **more)
 
@@ -218,12 +198,8 @@ class TrainingJob:
         return next((line for line in said if LOST not in line), said[0] if said else "")
 
     def _last_words(self, job: str, rank: int, end: str) -> str:
-        log = self.log(job, rank)
-        if "killed" in end or not log.exists():  # a killed process had no time to say why
-            return end
-        lines = log.read_text(errors="replace").splitlines()
-        words = [line for line in lines if line.startswith("sem-train: ")] or [line for line in lines if _tells(line)]
-        return f"{end}, {words[-1].removeprefix('sem-train: ')}" if words else end
+        words = "" if "killed" in end else last_words(self.log(job, rank))  # a killed process had no time to say why
+        return f"{end}, {words}" if words else end
 
 
 def plan_training(
@@ -234,10 +210,6 @@ def plan_training(
     run = read_run(config, overrides)
     layout = lay_out(settings, nodes, gpus, run.config["training"]["batch_size"])
     return TrainingJob(run, settings, layout, cluster.folder / run.queue_name if cluster.folder else run.out / "slurm")
-
-
-def _tells(line: str) -> bool:
-    return bool(line.strip()) and not line.startswith(("srun:", "slurmstepd:", "submitit "))
 
 
 def _pass_on(log: Path, seen: int, say: Callable[[str], None]) -> int:
@@ -251,61 +223,3 @@ def _pass_on(log: Path, seen: int, say: Callable[[str], None]) -> int:
     if new:
         say(new.decode(errors="replace"))
     return seen + len(new)
-
-
-@dataclass(frozen=True)
-class TrainingCall:
-    """What each task of the job runs: `sem-train fit` as a child, which it tells to save when Slurm warns."""
-
-    settings: str
-    queue_name: str
-    files: str
-
-    def __call__(self) -> None:
-        """Train until done. Ahead of the time limit: save, and have the job requeued."""
-        job, rank = os.environ["SLURM_JOB_ID"], os.environ["SLURM_PROCID"]
-        note = Path(self.files) / f"{job}_{rank}.failed"
-        note.unlink(missing_ok=True)
-        requeue = signal.getsignal(signal.SIGUSR2)  # submitit's: in the first task it asks for a requeue and exits
-        with noted_signals(signal.SIGTERM, signal.SIGUSR2) as came:
-            status = _fit(self.settings, came)
-            if status == 0:
-                return
-            if signal.SIGUSR2 in came and callable(requeue):
-                requeue(signal.SIGUSR2, None)
-            if came:
-                self._wait_for_the_end(job)
-        node = os.environ.get("SLURMD_NODENAME", "?")
-        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-        if not came:
-            write_text(note, f"process {rank} on {node} {how}\n")
-        sys.exit(1 if status < 0 else status)  # no exception: sem-train has said why
-
-    def checkpoint(self) -> Any:
-        """For submitit: all state is on disk, the same call again goes on."""
-        from render_farm.pools.submission import again
-
-        return again(self)
-
-    def _wait_for_the_end(self, job: str) -> None:
-        """A job that ends within the grace time of its preemption is not requeued, so it has to be killed."""
-        while (task := (slurm.queue(self.queue_name) or {}).get(f"{job}_0")) is None or task.state == "RUNNING":
-            time.sleep(ASK_S)
-
-
-def _fit(settings: str, came: list[int]) -> int:
-    """Status of `sem-train fit`, which is asked to save and end once a signal is in `came`."""
-    environment = dict(os.environ)
-    if cores := environment.get("SLURM_CPUS_PER_TASK"):
-        environment.setdefault("OMP_NUM_THREADS", cores)
-    if node := environment.get("SLURM_LAUNCH_NODE_IPADDR"):  # where the batch script runs, as is the first process
-        environment.setdefault("MASTER_ADDR", node)
-    # In this process's group: what Slurm kills, it kills too.
-    child = subprocess.Popen([*FIT, settings], env=environment, stdin=subprocess.DEVNULL)
-    asked = 0.0
-    while child.poll() is None:
-        if came and time.monotonic() - asked > ASK_S:  # again: the first may have come before it could listen
-            asked = time.monotonic()
-            child.send_signal(signal.SIGUSR2)
-        time.sleep(BEAT_S)
-    return child.returncode

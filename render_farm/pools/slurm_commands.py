@@ -153,6 +153,22 @@ def allow(job: str, tasks: int) -> None:
     _call("scontrol", "update", f"JobId={job}", f"ArrayTaskThrottle={tasks}", "Dependency=")
 
 
+def cancel_words(words: Sequence[str]) -> None:
+    """Cancel jobs and tasks in Slurm's own words, 12 or 12_[0-3,7]; one that is gone is no error. Raises SlurmError."""
+    if words:
+        _call("scancel", "--quiet", *words)
+
+
+def depend(tasks: str, dependency: str) -> None:
+    """Let tasks that have not begun, 12 or 12_[0-3,7], wait, in sbatch's words: afterok:11_2. Raises SlurmError."""
+    _call("scontrol", "update", f"JobId={tasks}", f"Dependency={dependency}")
+
+
+def release(job: str) -> None:
+    """Let a job begin that was handed in on hold. Raises SlurmError."""
+    _call("scontrol", "release", job)
+
+
 def largest_array() -> int:
     """How many tasks an array may have at this site."""
     try:
