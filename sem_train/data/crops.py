@@ -14,6 +14,7 @@ from sem_train.data.pictures import Picture, Read
 from sem_train.transforms import Augmentation, normalise, resize_image, resize_labels, scaled_shape
 
 Pair = tuple[torch.Tensor, torch.Tensor]  # image (1, H, W) float32 normalised; labels (H, W) uint8
+Version = tuple[int, int] | None  # seed and epoch of a new micrograph; None: the stored one
 
 
 class WholePictures(Dataset[Pair]):
@@ -21,7 +22,7 @@ class WholePictures(Dataset[Pair]):
 
     def __init__(self, pictures: Sequence[Picture], data: DataSettings, cache_bytes: int = 2 * 1024**3):
         self.pictures, self.data, self.cache_bytes = list(pictures), data, cache_bytes
-        self._cache: dict[int, tuple[int | None, Pair]] = {}  # position -> number of the draw that it serves, pair
+        self._cache: dict[int, tuple[Version, Pair]] = {}  # by position
         self._used = 0
 
     def __len__(self) -> int:
@@ -42,11 +43,11 @@ class WholePictures(Dataset[Pair]):
         crops = max(1, height * width // self.data.crop_px**2)
         epoch = draw // (crops * len(self))
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2, position, epoch)))
-        return self._kept(position, epoch, partial(picture.new.take, rng))
+        return self._kept(position, (seed, epoch), partial(picture.new.take, rng))
 
-    def _kept(self, position: int, epoch: int | None, read: Read) -> Pair:
+    def _kept(self, position: int, version: Version, read: Read) -> Pair:
         known = self._cache.get(position)
-        if known and known[0] == epoch:
+        if known and known[0] == version:
             return known[1]
         picture = self.pictures[position]
         image, labels = read()
@@ -57,7 +58,7 @@ class WholePictures(Dataset[Pair]):
         )
         size = sum(t.numel() * t.element_size() for t in pair)
         if known or self._used + size <= self.cache_bytes:
-            self._cache[position] = epoch, pair
+            self._cache[position] = version, pair
             self._used += 0 if known else size
         return pair
 
