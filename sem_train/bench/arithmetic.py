@@ -1,0 +1,64 @@
+"""How large a network is, how much it computes, and how fast this machine multiplies."""
+
+import time
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+MATRIX = {"cpu": 2048, "cuda": 8192}  # rows of the square matrices that a device's peak is measured with
+TRIES = 3
+
+
+def parameters(network: nn.Module) -> int:
+    """Weights of a network."""
+    return sum(weight.numel() for weight in network.parameters())
+
+
+def multiply_adds(network: nn.Module, size: int) -> int:
+    """Multiply-adds of a prediction of one crop; of convolutions and matrix products, Fourier transforms not counted.
+
+    The network is moved to the meta device, where nothing is computed.
+    """
+    network = network.to("meta").eval()
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 1, size, size, device="meta"))
+    return counter.get_total_flops() // 2
+
+
+def step_multiply_adds(network: nn.Module, batch: int, size: int) -> int:
+    """Multiply-adds of a step of training, forward and backward, counted as `multiply_adds` does."""
+    network = network.to("meta").train()
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(batch, 1, size, size, device="meta")).sum().backward()
+    return counter.get_total_flops() // 2
+
+
+def matmul_rate(dtype: torch.dtype, device: torch.device) -> float:
+    """Multiply-adds a second of a large matrix product, the best of a few: what the machine can do at most.
+
+    Float32 on a GPU is measured as PyTorch's convolutions compute it, which is in TF32 where there is TF32.
+    """
+    n = MATRIX[device.type]
+    a, b = (torch.ones(n, n, dtype=dtype, device=device) for _ in range(2))
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if torch.backends.cudnn.allow_tf32 else "highest")
+    try:
+        torch.mm(a, b)
+        return n**3 / min(_seconds(a, b) for _ in range(TRIES))
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def wait_for(device: torch.device) -> None:
+    """Return when the device has done all it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _seconds(a: torch.Tensor, b: torch.Tensor) -> float:
+    wait_for(a.device)
+    start = time.perf_counter()
+    torch.mm(a, b)
+    wait_for(a.device)
+    return time.perf_counter() - start
