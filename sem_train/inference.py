@@ -102,7 +102,7 @@ class TrainedModel:
             raise ValueError(f"image has shape {image.shape}, expected (height, width)")
         data = self.config.data
         device = next(self.network.parameters()).device
-        x = torch.from_numpy(normalise(image, data.normalisation))[None].to(device)
+        x = torch.from_numpy(normalise(image, data.normalisation, data.reference_levels))[None].to(device)
         x = resize_image(x, scaled_shape(image.shape, data.scale))
         with torch.inference_mode(), autocasts(self.config.training.precision, device):
             p = window_probabilities(self.network, x[None], 2 * data.crop_px)[0]

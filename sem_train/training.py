@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from sem_train.averaging import AveragedWeights
 from sem_train.callbacks import Interrupted, Patience, RunKeeper, Teller, WholeFileCheckpoints
 from sem_train.config import Plan, TrainConfig
-from sem_train.data import Crops, Gathered, MixedBatches, WholePictures, gather
+from sem_train.data import Crops, Gathered, MixedBatches, WholePictures, gather, settled
 from sem_train.distributed import (
     Processes,
     one_voice,
@@ -122,7 +122,8 @@ def _fit(config: TrainConfig, here: Processes | None, folder: RunFolder, resumed
     if training.patience and not gathered.held_out:
         raise InputError(f"training.patience is {training.patience}, but nothing is held out to score; "
                          "hold out data, or leave it out")  # fmt: skip
-    segmenter = Segmenter(config, gathered, begins=resumed_at is None)
+    plan = settled(config, gathered)
+    segmenter = Segmenter(plan, gathered, begins=resumed_at is None)
     if here and device.type == "cpu":
         share_batch_norm(segmenter.network)
     if here is None or here.rank == 0:
@@ -133,7 +134,7 @@ def _fit(config: TrainConfig, here: Processes | None, folder: RunFolder, resumed
         folder, min(training.val_every, training.steps), validates=bool(gathered.held_out),
         checkpoint_s=60 * training.checkpoint_minutes, average=average,
     )  # fmt: skip
-    pictures = Pictures(config, gathered, pin_memory=device.type == "cuda")
+    pictures = Pictures(plan, gathered, pin_memory=device.type == "cuda")
     with _quiet_lightning(), keeper.catching_interrupts():
         trainer = _trainer(config, keeper, here, device, resumed_at or 0)
         try:

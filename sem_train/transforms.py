@@ -1,5 +1,7 @@
 """What happens to an image between file and model: normalisation, resizing, augmentation."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -10,24 +12,68 @@ from sem_train.config import AugmentSettings
 
 PERCENTILES = (0.5, 99.5)
 FLAT = 1e-6  # an image whose levels differ by less holds nothing to normalise by
+CLAHE_TILE_PX, CLAHE_CLIP = 128, 0.01  # sides of a tile; share of its pixels that one level may take
+REFERENCE_POINTS = 65
+BAR_PAPER = 0.45  # share of a row of a databar that is paper at least
+BAR_LEAST, BAR_MOST = 8, 0.25  # rows of one; share of all
 
 
-def normalise(image: np.ndarray, how: str) -> np.ndarray:
+def normalise(image: np.ndarray, how: str, reference: Sequence[float] = ()) -> np.ndarray:
     """Grey levels as float32, about -1 to 1, by the whole image's own levels.
 
     `image` is (H, W) uint8, uint16 or float (then as it is). `percentile`: 0.5 % and 99.5 % go to -1 and 1;
-    `standard`: mean 0 and standard deviation 1; `none`: full scale goes to -1 and 1. A flat image becomes 0.
+    `standard`: mean 0 and standard deviation 1; `none`: full scale goes to -1 and 1; `clahe`: contrast-limited
+    adaptive histogram equalisation; `reference`: the image's quantiles go to those of `reference`, evenly spaced
+    shares from 0 to 1. The last two leave a databar out of account. A flat image becomes 0.
     """
     full_scale = np.iinfo(image.dtype).max if np.issubdtype(image.dtype, np.integer) else 1
     x = image.astype(np.float32) / full_scale
-    if how == "percentile":
-        low, high = np.percentile(x, PERCENTILES)
-        centre, half = (low + high) / 2, (high - low) / 2
-    elif how == "standard":
+    specimen = x[: len(x) - databar_rows(image)] if how in ("clahe", "reference") else x
+    if how == "standard":
         centre, half = x.mean(dtype=np.float64), x.std(dtype=np.float64)
-    else:
+    elif how == "none":
         centre, half = 0.5, 0.5
-    return ((x - centre) / half if half > FLAT else np.zeros_like(x)).astype(np.float32)
+    else:
+        low, high = np.percentile(specimen, PERCENTILES)
+        centre, half = (low + high) / 2, (high - low) / 2
+    if half <= FLAT:
+        return np.zeros_like(x)
+    if how == "reference":
+        return _matched(x, specimen, reference)
+    x = ((x - centre) / half).astype(np.float32)
+    return _equalised(x) if how == "clahe" else x
+
+
+def quantiles(image: np.ndarray) -> np.ndarray:
+    """What `reference` goes by: quantiles (REFERENCE_POINTS,) of a normalised image, its databar left out."""
+    specimen = image[: len(image) - databar_rows(image)]
+    return np.quantile(normalise(specimen, "percentile"), np.linspace(0, 1, REFERENCE_POINTS))
+
+
+def databar_rows(image: np.ndarray) -> int:
+    """How many of the lowest rows (H, W) are an instrument's information bar: lettering on paper of one grey level."""
+    height = len(image)
+    lowest = image[-max(height // 50, 2) :].ravel()
+    levels, counts = np.unique(lowest, return_counts=True)
+    paper = (image == levels[counts.argmax()]).mean(axis=1) > BAR_PAPER
+    rows = height if paper.all() else int(np.argmin(paper[::-1]))
+    return rows if BAR_LEAST <= rows <= BAR_MOST * height else 0
+
+
+def _matched(x: np.ndarray, specimen: np.ndarray, reference: Sequence[float]) -> np.ndarray:
+    """Levels replaced by the reference's at the same rank; equal levels stay equal."""
+    levels, counts = np.unique(specimen, return_counts=True)
+    ranks = (np.cumsum(counts) - counts / 2) / specimen.size
+    shares = np.linspace(0, 1, len(reference))
+    return np.interp(x, levels, np.interp(ranks, shares, reference)).astype(np.float32)
+
+
+def _equalised(x: np.ndarray) -> np.ndarray:
+    from skimage.exposure import equalize_adapthist
+
+    tile = [min(CLAHE_TILE_PX, size) for size in x.shape]
+    level = equalize_adapthist(np.clip((x + 1) / 2, 0, 1), kernel_size=tile, clip_limit=CLAHE_CLIP)
+    return (2 * level - 1).astype(np.float32)
 
 
 def scaled_shape(shape: tuple[int, int], scale: float) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """What is trained on, and how images reach the model."""
 
+import itertools
 from pathlib import Path
 from typing import Literal
 
@@ -52,10 +53,17 @@ class DataSettings(Settings):
     real_fraction: Share | AnnealedShare | None = None
     crop_px: int = Field(256, ge=PATCH_PX, multiple_of=PATCH_PX)
     scale: float = Field(1.0, gt=0, le=1)  # images are resized by this, in training and in prediction
-    normalisation: Literal["percentile", "standard", "none"] = "percentile"
+    # of grey levels, in training and in prediction
+    normalisation: Literal["percentile", "standard", "none", "clahe", "reference"] = "percentile"
+    reference_levels: tuple[float, ...] = ()  # quantiles for `reference`; left out: taken from the training images
 
     @model_validator(mode="after")
     def _has_what_it_mixes(self) -> "DataSettings":
+        levels = self.reference_levels
+        if levels and self.normalisation != "reference":
+            raise ValueError(f"'reference_levels' are for normalisation reference, found {self.normalisation}")
+        if levels and (len(levels) < 2 or any(b < a for a, b in itertools.pairwise(levels))):
+            raise ValueError("'reference_levels' are not two or more quantiles in rising order")
         if not self.synthetic and not self.real:
             raise ValueError("neither 'synthetic' nor 'real' data is given, expected one at least")
         if self.real_share > 0 and not self.real:

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from sem_train.config import UNLABELLED, DataSettings
 from sem_train.data.mixing import Draw
@@ -18,9 +18,12 @@ Version = tuple[int, int] | None  # seed and epoch of a new micrograph; None: th
 
 
 class WholePictures(Dataset[Pair]):
-    """Pictures normalised and scaled as the settings say; the first `cache_bytes` of them stay in memory."""
+    """Pictures normalised and scaled as the settings say.
 
-    def __init__(self, pictures: Sequence[Picture], data: DataSettings, cache_bytes: int = 2 * 1024**3):
+    The first of them stay in memory, `cache_bytes` over all loader processes, each of which has its own.
+    """
+
+    def __init__(self, pictures: Sequence[Picture], data: DataSettings, cache_bytes: int = 4 * 1024**3):
         self.pictures, self.data, self.cache_bytes = list(pictures), data, cache_bytes
         self._cache: dict[int, tuple[Version, Pair]] = {}  # by position
         self._used = 0
@@ -52,12 +55,14 @@ class WholePictures(Dataset[Pair]):
         picture = self.pictures[position]
         image, labels = read()
         shape = scaled_shape(image.shape, picture.scale or self.data.scale)
+        levels = normalise(image, self.data.normalisation, self.data.reference_levels)
         pair = (
-            resize_image(torch.from_numpy(normalise(image, self.data.normalisation))[None], shape),
+            resize_image(torch.from_numpy(levels)[None], shape),
             resize_labels(torch.from_numpy(labels), shape),
         )
         size = sum(t.numel() * t.element_size() for t in pair)
-        if known or self._used + size <= self.cache_bytes:
+        loader = get_worker_info()
+        if known or self._used + size <= self.cache_bytes // (loader.num_workers if loader else 1):
             self._cache[position] = version, pair
             self._used += 0 if known else size
         return pair

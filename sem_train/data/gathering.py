@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from sem_train.classes import ClassMap
-from sem_train.config import DataSettings, RealData
+from sem_train.config import DataSettings, Plan, RealData
 from sem_train.data.pictures import Picture, real_pictures, synthetic_pictures
 from sem_train.data.splits import refuse_shared_specimens
+from sem_train.transforms import quantiles
 from semforge.errors import InputError
 
 MOST_NAMED = 10  # bad pictures in one message
+MOST_MEASURED = 100  # pictures whose levels make a reference
+AnyPlan = TypeVar("AnyPlan", bound=Plan)
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,21 @@ def gather(data: DataSettings, classes: ClassMap) -> Gathered:
     for of_kind, weight in ((of_synthetic, 1 - data.real_share), (of_real, data.real_share)):
         share += weight * of_kind.sum(axis=0) / max(1, of_kind.sum())
     return Gathered(tuple(synthetic), tuple(real), tuple(held_out), share)
+
+
+def settled(plan: AnyPlan, gathered: Gathered) -> AnyPlan:
+    """The plan with what its normalisation takes from the training images, so that it travels with the checkpoint.
+
+    The reference is the mean of the quantiles of up to `MOST_MEASURED` images, real ones if there are any.
+    """
+    data = plan.data
+    if data.normalisation != "reference" or data.reference_levels:
+        return plan
+    pictures = gathered.real or gathered.synthetic
+    chosen = pictures[:: -(-len(pictures) // MOST_MEASURED)]
+    levels = np.mean([quantiles(picture.read()[0]) for picture in chosen], axis=0)
+    settled_data = data.model_copy(update={"reference_levels": tuple(float(level) for level in levels)})
+    return plan.model_copy(update={"data": settled_data})
 
 
 def _split(folder: RealData, pictures: list[Picture]) -> tuple[list[Picture], list[Picture]]:
