@@ -22,7 +22,7 @@ import yaml
 from sem_train.config import TrainConfig
 from sem_train.provenance import machine, versions
 from semforge.errors import InputError
-from semforge.files import existing_file, write_text
+from semforge.files import existing_file, remove_temporaries, write_text
 from semforge.settings import load_settings
 
 State = Literal["new", "unfinished", "finished"]
@@ -97,7 +97,8 @@ class RunFolder:
         return "finished" if self.report.exists() else "unfinished"
 
     def claim(self, config: TrainConfig) -> None:
-        """Make the folder that of `config`."""
+        """Make the folder that of `config`, without what a killed process was writing."""
+        remove_temporaries(self.path)
         write_text(self.config, yaml.safe_dump(_stored(config), sort_keys=False))
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from fake_data import config, write_shard
-from interruptions import interrupt_at
+from interruptions import interrupt_at, with_callback
 
 from sem_train import training
 from sem_train.averaging import decay_after
@@ -32,14 +32,8 @@ class Watch(StepCallback):
 
 @pytest.fixture
 def watched(monkeypatch):
-    watch, build = Watch(), training._trainer
-
-    def build_with_watch(*args):
-        trainer = build(*args)
-        trainer.callbacks.append(watch)
-        return trainer
-
-    monkeypatch.setattr(training, "_trainer", build_with_watch)
+    watch = Watch()
+    with_callback(monkeypatch, watch)
     return watch.seen
 
 

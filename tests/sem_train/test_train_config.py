@@ -39,7 +39,7 @@ def test_shipped_experiments_load(path):
 
 
 def test_settings_survive_being_stored():
-    config = load()
+    config = load(MINIMAL, "model.start_from=runs/first", "training.ema_decay=0.99")
     assert TrainConfig.model_validate(config.model_dump(mode="json")) == config
 
 
@@ -53,6 +53,12 @@ def test_settings_survive_being_stored():
      ("loss.class_weights=[1]", "has 1 values, expected 2"),
      ("loss.class_weights=[0, 0]", "not all 0"),
      ("training.momentum=0.5", "training.momentum: adamw has no 'momentum', expected it with optimizer sgd"),
+     ("training.accumulate=0", "training.accumulate: input should be greater than 0"),
+     ("training.ema_decay=1", "training.ema_decay: input should be less than 1"),
+     ("training.patience=0", "training.patience: input should be greater than 0"),
+     ("training.precision=16", "training.precision: input should be 'auto', 'bf16', 'fp16' or '32'"),
+     ("training.warmup_steps=5", "'warmup_steps' is not for schedule one_cycle, which rises by itself"),
+     ("training={schedule: poly, steps: 9, warmup_steps: 9}", "'warmup_steps' is 9, expected fewer than the 9 steps"),
      ("training.optimizer=adam", "training.optimizer: input should be 'adamw' or 'sgd'"),
      ("model.name=vnet", "model.name: input should be 'unet'"),
      ("classes.1.role=inclusion", "needs 'host'")],

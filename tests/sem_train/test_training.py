@@ -1,5 +1,8 @@
+import json
+
 import pytest
 import torch
+import yaml
 from fake_data import CLASS_OF_PHASE, CLASSES, config, write_folder, write_shard
 from interruptions import interrupt_at
 from PIL import Image
@@ -11,6 +14,7 @@ from sem_train.metrics import confusion, dice
 from sem_train.run_folder import RunFolder, read_history
 from sem_train.training import fit
 from semforge.errors import InputError
+from semforge.files import write_text
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +87,31 @@ def test_folder_of_another_run_is_refused_and_left_alone(tmp_path, samples):
     with pytest.raises(InputError, match=r"other settings \(training.steps was 4, now 6\)"):
         fit(config(tmp_path / "run", samples, steps=6))
     assert all(torch.equal(before[k], v) for k, v in weights(tmp_path / "run").items())
+
+
+def test_a_run_from_before_a_setting_was_there_is_known_by_its_other_settings(tmp_path, samples):
+    run = config(tmp_path / "run", samples)
+    fit(run)
+    stored = yaml.safe_load(RunFolder(run.out).config.read_text())
+    for key in ("accumulate", "warmup_steps", "ema_decay", "patience", "deterministic", "tensorboard"):
+        del stored["training"][key]
+    del stored["model"]["start_from"]
+    RunFolder(run.out).config.write_text(yaml.safe_dump(stored))
+    report = RunFolder(run.out).report
+    report.write_text(json.dumps({k: v for k, v in json.loads(report.read_text()).items() if k != "stopped"}))
+    assert "was finished before: 4 steps" in fit(run).summary()
+    assert fit(config(run.out, samples, tensorboard=False)).steps == 4
+    with pytest.raises(InputError, match=r"other settings \(training.ema_decay was None, now 0.9\)"):
+        fit(config(run.out, samples, ema_decay=0.9))
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path, samples):
+    left = tmp_path / "run" / ".last.0123abcd.tmp.ckpt"
+    run = config(tmp_path / "run", samples, steps=1)
+    write_text(RunFolder(run.out).config, "")
+    left.write_text("half")
+    fit(run)
+    assert not left.exists()
 
 
 def test_folder_with_other_files_is_refused(tmp_path, samples):
