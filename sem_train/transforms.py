@@ -122,7 +122,7 @@ def _spatial(settings: AugmentSettings) -> list[mt.Transform]:
     if settings.rotate_degrees or settings.zoom:
         angle, zoom, modes = np.deg2rad(settings.rotate_degrees), (settings.zoom,) * 2, ["bilinear", "nearest"]
         changes.append(
-            mt.RandAffined(both, prob=1.0, rotate_range=angle, scale_range=zoom, mode=modes, padding_mode="reflection")
+            _RandAffined(both, prob=1.0, rotate_range=angle, scale_range=zoom, mode=modes, padding_mode="reflection")
         )
     return changes
 
@@ -144,6 +144,23 @@ def _grey(settings: AugmentSettings, p: float) -> list[mt.Transform]:
     if settings.noise:
         changes.append(mt.RandGaussianNoised("image", prob=p, std=settings.noise))
     return changes
+
+
+class _RandAffined(mt.RandAffined):
+    """MONAI's, to the last bit, in less time: one grid for image and labels, and nothing noted for an inverse."""
+
+    def __call__(self, data: dict, lazy: bool | None = None) -> dict:
+        shape = data[self.first_key(data)].shape[1:]
+        self.randomize(None)
+        self.rand_affine.randomize()
+        grid = self.rand_affine.rand_affine_grid(shape, grid=self.rand_affine.get_identity_grid(shape, lazy=False))
+        columns, rows = grid[1].double() * (2.0 / max(2, shape[1])), grid[0].double() * (2.0 / max(2, shape[0]))
+        where = torch.stack([columns, rows], dim=-1)[None]
+        out = dict(data)
+        for key, mode, padding in self.key_iterator(out, self.mode, self.padding_mode):
+            levels = data[key].double()[None]
+            out[key] = F.grid_sample(levels, where, mode=mode, padding_mode=padding, align_corners=False)[0].float()
+        return out
 
 
 class _RandInvertd(mt.RandomizableTransform, mt.MapTransform):
