@@ -13,7 +13,11 @@ from sem_train.transforms import Augmentation
 @pytest.mark.parametrize("shape", [(64, 64), (32, 96), (33, 47)])
 @pytest.mark.parametrize(
     "changes",
-    [{"rotate_degrees": 180, "zoom": 0.4}, {"rotate_degrees": 5, "noise": 0.1, "blur_px": 1}, {"zoom": 0.3, "levels": 6}],
+    [
+        {"rotate_degrees": 180, "zoom": 0.4},
+        {"rotate_degrees": 5, "noise": 0.1, "blur_px": 1},
+        {"zoom": 0.3, "levels": 6},
+    ],
 )
 def test_affine_changes_are_those_of_monai_to_the_last_bit(monkeypatch, shape, changes):
     settings = AugmentSettings(flip="both", **changes)
