@@ -46,7 +46,7 @@ def interval(table: np.ndarray, folds: Sequence[int]) -> tuple[float, float]:
     flat = errors <= _rounding(values)
     t = np.where(flat, np.where(off > 0, math.inf, -math.inf), off / np.where(flat, 1.0, errors))
     low, high = np.quantile(t, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="nearest")
-    if not (math.isfinite(low) and math.isfinite(high)):  # nearly all specimens have one and the same value: Student's interval is left
+    if not (math.isfinite(low) and math.isfinite(high)):  # most specimens have the same value: Student's is left
         high = float(student_t.isf((1 - CONFIDENCE) / 2, len(values) - 1))
         low = -high
     return float(mean - high * error), float(mean - low * error)
