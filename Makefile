@@ -2,6 +2,7 @@
 # make test   set up, run the tests
 # make check  lint and types
 # make bench  seconds a stage of every recipe; bench-large, bench-naive, bench-memory: see docs/rendering.md
+# make bench-train  images a second by model and setting: see docs/results.md
 # make bench-farm  what the farm costs beside rendering; status, linking and simulation of large jobs: see docs/scaling.md
 
 PYTHON ?= python3.11
@@ -15,7 +16,7 @@ COUNT  ?= 48
 RENDER ?=
 FIT    ?=
 
-.PHONY: setup demo test check bench bench-large bench-naive bench-memory bench-farm clean
+.PHONY: setup demo test check bench bench-large bench-naive bench-memory bench-train bench-farm clean
 
 setup: $(READY)
 
@@ -48,6 +49,9 @@ bench-naive: $(READY)
 
 bench-memory: $(READY)
 	$(BIN)/python -m benchmarks.memory configs/recipes/slurry_coating.yaml
+
+bench-train: $(READY)
+	$(BIN)/sem-train bench --model unet --model deeplabv3plus --model segformer --steps 8
 
 bench-farm: $(READY)
 	$(BIN)/python -m benchmarks.farm_rendering configs/recipes/slurry_coating.yaml

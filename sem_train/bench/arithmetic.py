@@ -1,9 +1,12 @@
 """How large a network is, how much it computes, and how fast this machine multiplies."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 MATRIX = {"cpu": 2048, "cuda": 8192}  # rows of the square matrices that a device's peak is measured with
@@ -16,22 +19,25 @@ def parameters(network: nn.Module) -> int:
 
 
 def multiply_adds(network: nn.Module, size: int) -> int:
-    """Multiply-adds of a prediction of one crop; of convolutions and matrix products, Fourier transforms not counted.
-
-    The network is moved to the meta device, where nothing is computed.
-    """
-    network = network.to("meta").eval()
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, 1, size, size, device="meta"))
+    """Multiply-adds of a prediction of one crop; convolutions and matrix products, not Fourier transforms."""
+    with torch.inference_mode(), _counting() as counter:
+        network.eval()(torch.zeros(1, 1, size, size))
     return counter.get_total_flops() // 2
 
 
 def step_multiply_adds(network: nn.Module, batch: int, size: int) -> int:
     """Multiply-adds of a step of training, forward and backward, counted as `multiply_adds` does."""
-    network = network.to("meta").train()
-    with FlopCounterMode(display=False) as counter:
-        network(torch.zeros(batch, 1, size, size, device="meta")).sum().backward()
+    with _counting() as counter:
+        network.train()(torch.zeros(batch, 1, size, size)).sum().backward()
+    network.zero_grad()
     return counter.get_total_flops() // 2
+
+
+@contextmanager
+def _counting() -> Iterator[FlopCounterMode]:
+    """Within, tensors have shapes only, and nothing is computed."""
+    with FakeTensorMode(allow_non_fake_inputs=True), FlopCounterMode(display=False) as counter:
+        yield counter
 
 
 def matmul_rate(dtype: torch.dtype, device: torch.device) -> float:

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from statistics import quantiles
 from typing import Any
 
-from rich import box
 from rich.console import Group
 from rich.table import Table
 
@@ -35,16 +34,25 @@ def table(result: Result) -> Group:
 def _table_of(result: Result, model: str) -> Table:
     rows = [row for row in result.rows if row.model == model]
     sizes = dict.fromkeys(f"{r.parameters / 1e6:.3g} M weights, {r.multiply_adds / 1e9:.3g} G" for r in rows[::-1])
-    drawn = Table(title=f"{model}: {'; library: '.join(sizes)} multiply-adds a crop", box=box.SIMPLE, padding=(0, 1))
+    drawn = Table(title=f"{model}: {'; library: '.join(sizes)} multiply-adds a crop", box=None, pad_edge=False)
     drawn.add_column("setting")
-    for heading in ("step, s", "CPU, s", "images/s", "x default", "x library", "loss", "MiB", "of peak"):
+    for heading in (
+        "step\ns",
+        "CPU\ns",
+        "images\na s",
+        "x de-\nfault",
+        "x lib-\nrary",
+        "loss",
+        "memory\nGiB",
+        "of\npeak",
+    ):
         drawn.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         ratios = [_ratio(row, result.row(model, other)) for other in ("default", "library")]
         drawn.add_row(
             row.setting, f"{row.step_seconds:.3g}", f"{row.cpu_seconds:.3g}", f"{row.images_per_second:.3g}",
             *("-" if ratio is None else f"{ratio:.2f}" for ratio in ratios),
-            _loss(row), f"{row.memory_mib:.0f}", f"{row.share_of_peak:.0%}",
+            _loss(row), f"{row.memory_mib / 1024:.2f}", f"{row.share_of_peak:.0%}",
         )  # fmt: skip
     return drawn
 
@@ -111,4 +119,4 @@ def _ratio(row: Row, other: Row | None) -> float | None:
 
 
 def _loss(row: Row) -> str:
-    return f"{row.loss:.3f}" if row.loss_sd is None else f"{row.loss:.3f} ± {row.loss_sd:.3f}"
+    return f"{row.loss:.3f}" if row.loss_sd is None else f"{row.loss:.3f}±{row.loss_sd:.3f}"

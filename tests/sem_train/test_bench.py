@@ -50,7 +50,7 @@ def one_thread(monkeypatch):
 def row(walls, losses=(1.0,), **changes):
     turns = tuple(Turn(wall, wall / 2, loss) for wall, loss in zip(walls, losses * len(walls), strict=False))
     kept = {"model": "unet", "setting": "all", "about": "", "batch": 4, "parameters": 1, "multiply_adds": 5,
-            "step_multiply_adds": 100, "number_format": "32", "threads": 1, "matmul": 400.0, "memory_mib": 1.0,
+            "step_multiply_adds": 100, "number_format": "32", "threads": 1, "matmul": 400.0, "memory_mib": 512.0,
             "repeats": (turns,)}  # fmt: skip
     return Row(**kept | changes)
 
@@ -186,7 +186,7 @@ def test_bench_prints_json_and_leaves_no_process(small):
 
 
 def test_table_fits_a_terminal():
-    rows = [row([2.0, 2.0], setting="default"), row([1.0, 1.0])]
+    rows = [row([2.0, 2.0], setting="default"), row([1.0, 1.0]), row([1.2345, 1.2345], setting="channels_last")]
     how = BenchSettings(("default", "all"), steps=2, repeats=1)
     scales = (Scale("unet", 1, 0.1, 80.0, 1.0), Scale("unet", 2, 0.1, 160.0, 1.0))
     result = Result(tuple(rows), scales, how, 4, 32, "CPU", (1.0, 2.0))
@@ -194,7 +194,9 @@ def test_table_fits_a_terminal():
     console.print(table(result))
     lines = console.export_text().splitlines()
     every = next(line for line in lines if line.split()[:1] == ["all"])
-    assert every.split() == ["all", "1", "0.5", "4", "2.00", "-", "1.000", "1", "25%"]
+    assert every.split() == ["all", "1", "0.5", "4", "2.00", "-", "1.000", "0.50", "25%"]
+    assert all(len(line.rstrip()) <= 80 and "…" not in line for line in lines)
+    assert any(line.startswith("channels_last") and "1.23" in line for line in lines)
     assert any("160" in line and "100%" in line for line in lines)
     assert json.loads(json.dumps(as_dict(result)))["scaling"][1]["efficiency"] == 1.0
 
