@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from semforge.cli import application, console, run
+from semforge.cli import application, console, errors, run
 
 app = application("Train segmentation models on synthetic and real micrographs, and measure what they see.")
 
@@ -64,13 +64,21 @@ def compare(
         list[str] | None, typer.Option(help="Run this job of the plan alone, without a report; may be repeated.")
     ] = None,
     report: Annotated[bool, typer.Option("--report", help="Report what is finished; train nothing.")] = False,
+    budget: Annotated[
+        str | None, typer.Option(help="Thin it to what this machine can do in so long: 90m, 6h, 2d.")
+    ] = None,
 ) -> None:
     """Does synthetic data help? Train arms alike, test them on unseen specimens, say what is certain."""
     from sem_train.config import ExperimentConfig
     from sem_train.experiments.runner import Experiment
     from semforge.settings import load_settings
 
-    experiment = Experiment.of(load_settings(config, ExperimentConfig, overrides or ()))
+    settings = load_settings(config, ExperimentConfig, overrides or ())
+    if budget is not None:
+        from sem_train.experiments.sized import within_budget
+
+        settings = within_budget(settings, budget, errors if as_json else console)
+    experiment = Experiment.of(settings)
     if plan:
         if as_json:
             print(json.dumps({"out": str(experiment.config.out), "jobs": [j.as_dict() for j in experiment.jobs()]}))
