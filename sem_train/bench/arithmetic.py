@@ -41,9 +41,10 @@ def _counting() -> Iterator[FlopCounterMode]:
 
 
 def matmul_rate(dtype: torch.dtype, device: torch.device) -> float:
-    """Multiply-adds a second of a large matrix product, the best of a few: what the machine can do at most.
+    """Multiply-adds of a large matrix product a second: a CPU second of a core, or a second of a GPU.
 
-    Float32 on a GPU is measured as PyTorch's convolutions compute it, which is in TF32 where there is TF32.
+    The best of a few, which is what the machine can do at most. Float32 on a GPU is measured as PyTorch's convolutions
+    compute it, which is in TF32 where there is TF32.
     """
     n = MATRIX[device.type]
     a, b = (torch.ones(n, n, dtype=dtype, device=device) for _ in range(2))
@@ -63,8 +64,9 @@ def wait_for(device: torch.device) -> None:
 
 
 def _seconds(a: torch.Tensor, b: torch.Tensor) -> float:
+    clock = time.perf_counter if a.device.type == "cuda" else time.process_time
     wait_for(a.device)
-    start = time.perf_counter()
+    start = clock()
     torch.mm(a, b)
     wait_for(a.device)
-    return time.perf_counter() - start
+    return clock() - start

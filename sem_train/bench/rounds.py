@@ -40,7 +40,8 @@ class Row:
     step_multiply_adds: int  # of a step, forward and backward
     number_format: str
     threads: int
-    matmul: float  # multiply-adds a second of a matrix product in this number format, the best in the run
+    on_gpu: bool
+    matmul: float  # multiply-adds a CPU second, or second of a GPU, of a matrix product in this number format
     memory_mib: float
     repeats: tuple[tuple[Turn, ...], ...]
 
@@ -66,8 +67,11 @@ class Row:
 
     @property
     def share_of_peak(self) -> float:
-        """Multiply-adds a second over those of a matrix product."""
-        return self.step_multiply_adds / self.step_seconds / self.matmul
+        """Multiply-adds of a step over those of a matrix product in its time, that of the GPU or of the CPU's cores.
+
+        In CPU seconds, so that other programs on the machine do not count.
+        """
+        return self.step_multiply_adds / (self.step_seconds if self.on_gpu else self.cpu_seconds) / self.matmul
 
     @property
     def last_losses(self) -> tuple[float, ...]:
@@ -124,8 +128,8 @@ def time_model(
     return [
         Row(
             job.model.name, name, variant.about, job.training.batch_size, *sizes[variant.library],
-            variant.number_format(device), about[name][0], peaks[variant.number_format(device)], about[name][1],
-            tuple(done[name]),
+            variant.number_format(device), about[name][0], device.type == "cuda",
+            peaks[variant.number_format(device)], about[name][1], tuple(done[name]),
         )
         for name, variant in variants.items()
     ]  # fmt: skip

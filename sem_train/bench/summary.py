@@ -26,7 +26,8 @@ def table(result: Result) -> Group:
     tables = [_table_of(result, model) for model in dict.fromkeys(row.model for row in result.rows)]
     meanings = {row.setting: f"{row.setting}: {row.about}" for row in result.rows}
     spread = ", ± sd over trainings" if how.repeats > 1 else ""
-    notes = f"loss: mean over the last steps{spread}; peak: a matrix product in the same number format"
+    peak = "a matrix product in the same number format, by CPU time unless on a GPU"
+    notes = f"loss: mean over the last steps{spread}; peak: {peak}"
     scaling = [_scaling_table(result.scaling)] if result.scaling else []
     return Group(*tables, circumstances, *meanings.values(), notes, *scaling)
 
@@ -109,7 +110,7 @@ def _row(result: Result, row: Row) -> dict[str, Any]:
         "loss_sd": row.loss_sd,
         "losses": list(row.last_losses),
         "memory_mib": row.memory_mib,
-        "matmul_multiply_adds_per_second": row.matmul,
+        "matmul_rate": row.matmul,
         "share_of_peak": row.share_of_peak,
     }
 

@@ -52,7 +52,7 @@ class Trainer:
         self.loss = build_loss(job.loss, counts / counts.sum(), job.classes).to(device)
 
     def begin(self, seed: int) -> float:
-        """A new network and optimiser. Returns the multiply-adds a second that the machine can do at most just now."""
+        """A new network and optimiser. Returns the `matmul_rate` of its number format."""
         model = self.job.library_model if self.variant.library else self.job.model
         network = build_model(model, len(self.job.classes), seed, load_weights=False).to(self.device)
         self.network = network.to(memory_format=self._memory_format).train()

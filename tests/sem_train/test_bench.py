@@ -50,8 +50,8 @@ def one_thread(monkeypatch):
 def row(walls, losses=(1.0,), **changes):
     turns = tuple(Turn(wall, wall / 2, loss) for wall, loss in zip(walls, losses * len(walls), strict=False))
     kept = {"model": "unet", "setting": "all", "about": "", "batch": 4, "parameters": 1, "multiply_adds": 5,
-            "step_multiply_adds": 100, "number_format": "32", "threads": 1, "matmul": 400.0, "memory_mib": 512.0,
-            "repeats": (turns,)}  # fmt: skip
+            "step_multiply_adds": 100, "number_format": "32", "threads": 1, "on_gpu": False, "matmul": 400.0,
+            "memory_mib": 512.0, "repeats": (turns,)}  # fmt: skip
     return Row(**kept | changes)
 
 
@@ -95,7 +95,8 @@ def test_figures_of_a_row():
     fast = row([0.1, 0.2, 0.4])
     assert fast.step_seconds == 0.2 and fast.cpu_seconds == 0.1
     assert isclose(fast.images_per_second, 20)
-    assert isclose(fast.share_of_peak, 100 / 0.2 / 400)
+    assert isclose(fast.share_of_peak, 100 / 0.1 / 400)  # a core computes for half of the time
+    assert isclose(row([0.1, 0.2, 0.4], on_gpu=True).share_of_peak, 100 / 0.2 / 400)
     assert isclose(fast.times(row([0.2, 0.6, 1.6])), 3)  # 2, 3 and 4 times, round by round
     assert fast.loss == 1 and fast.loss_sd is None
 
@@ -194,7 +195,7 @@ def test_table_fits_a_terminal():
     console.print(table(result))
     lines = console.export_text().splitlines()
     every = next(line for line in lines if line.split()[:1] == ["all"])
-    assert every.split() == ["all", "1", "0.5", "4", "2.00", "-", "1.000", "0.50", "25%"]
+    assert every.split() == ["all", "1", "0.5", "4", "2.00", "-", "1.000", "0.50", "50%"]
     assert all(len(line.rstrip()) <= 80 and "…" not in line for line in lines)
     assert any(line.startswith("channels_last") and "1.23" in line for line in lines)
     assert any("160" in line and "100%" in line for line in lines)
