@@ -209,6 +209,8 @@ def _quiet_lightning() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\..*")
             warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+            # of a step that fp16 leaves out as its gradient overflowed
+            warnings.filterwarnings("ignore", message=r"Detected call of `lr_scheduler\.step\(\)` before")
             # of a process without a held-out picture of its own
             warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
             yield
