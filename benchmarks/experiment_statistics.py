@@ -95,12 +95,11 @@ def main() -> None:
             others = {m: coverage_of(m, spread, n, few, rng) for m in ("percentile", "BCa")}
             print(f"{spread}, {n} specimens: bootstrap-t {coverage(spread, n, repetitions, rng):.3f}",
                   *(f"{name} {share:.3f}" for name, share in others.items()), flush=True)  # fmt: skip
-    for seeds in (1, 3):
+    for layout in (Layout(seeds=1), Layout(seeds=3), Layout(specimens=9, folds=9, seeds=1), Layout(66, 1, 3)):
         for luck in (0.0, 0.5, 1.0, 2.0):
-            layout = Layout(seeds=seeds)
             held = coverage_with_luck(layout, luck, repetitions, rng)
             alarms = {m: false_alarms(layout, luck, m, repetitions // 2, rng) for m in (1, 6)}
-            print(f"{seeds} seeds, luck {luck}: interval holds {held:.3f}, false alarms "
+            print(f"{layout}, luck {luck}: interval holds {held:.3f}, false alarms "
                   + ", ".join(f"{share:.3f} in {m}" for m, share in alarms.items()), flush=True)  # fmt: skip
 
 

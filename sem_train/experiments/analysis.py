@@ -7,14 +7,13 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from sem_train.experiments.intervals import by_specimen, interval
+from sem_train.experiments.intervals import by_specimen, error_over_trainings, interval, p_over_trainings
 from sem_train.experiments.permutation import holm, joint_sign_flips, sign_flip_p
-from sem_train.experiments.power import detectable_difference, specimens_needed
+from sem_train.experiments.power import detectable_by_trainings, detectable_difference, specimens_needed
 from sem_train.experiments.quantities import Quantity, quantities
 from sem_train.experiments.results import ImageResult
 
 NO_REAL = "none"  # `ImageResult.asked` of an arm without real images
-FEWEST_TRAININGS = 6  # below, no sign-flip test over them gets below 5 %
 Correction = Literal["holm", "max_t"]
 T = TypeVar("T")
 
@@ -61,8 +60,9 @@ class Difference:
     low: float  # 95 % interval
     high: float
     sd: float  # between specimens
+    error_trainings: float  # standard error of the mean from the spread of trainings; NaN for a single one
     p_specimens: float  # sign-flip test over specimens
-    p_trainings: float  # the same over trainings; NaN for fewer than FEWEST_TRAININGS
+    p_trainings: float  # Student's test over trainings; NaN for a single one
     p_corrected: float  # the larger one, corrected for the comparisons of its family; NaN for quantities that explain
     comparisons: int  # in that family; 0 for quantities that explain
     detectable: float  # smallest true difference that four of five such experiments find
@@ -232,24 +232,16 @@ def difference_of(
     low, high = interval(table, [fold for fold, _ in trainings])
     trained = np.isfinite(table).any(axis=0)
     judged = quantity.better != "neither"
-    several = judged and trained.sum() >= FEWEST_TRAININGS
     return Difference(
         arm=arm, asked=asked, quantity=quantity.name, mean=_mean(values[known]), low=low, high=high,
-        sd=_sd(values[known]), p_specimens=sign_flip_p(values[known]) if judged else math.nan,
-        p_trainings=sign_flip_p(shares_of_trainings(table)) if several else math.nan,
+        sd=_sd(values[known]), error_trainings=error_over_trainings(table)[0],
+        p_specimens=sign_flip_p(values[known]) if judged else math.nan,
+        p_trainings=p_over_trainings(table) if judged else math.nan,
         p_corrected=math.nan, comparisons=0, detectable=math.nan, needed=math.nan, specimens=int(known.sum()),
         left_out=int((~known).sum()), trainings=int(trained.sum()),
         seeds=len({seed for (_, seed), there in zip(trainings, trained, strict=True) if there}),
         by_specimen={name: float(v) for name, v in zip(specimens, values, strict=True) if np.isfinite(v)},
     )  # fmt: skip
-
-
-def shares_of_trainings(table: np.ndarray) -> np.ndarray:
-    """What each training adds to the mean over specimens of values (S, T), NaN where there are none."""
-    known = np.isfinite(table)
-    table, known = table[known.any(axis=1)], known[known.any(axis=1)]
-    shares = np.where(known, table, 0.0) / np.maximum(known.sum(axis=1, keepdims=True), 1) / max(len(table), 1)
-    return shares.sum(axis=0)[known.any(axis=0)]
 
 
 def corrected(
@@ -267,7 +259,8 @@ def corrected(
             paid = len(family) if correction == "holm" else 1
             answers[id(d)] = replace(
                 d, p_corrected=p, comparisons=len(family),
-                detectable=detectable_difference(d.sd, d.specimens, paid),
+                detectable=max(detectable_difference(d.sd, d.specimens, paid),
+                               detectable_by_trainings(d.error_trainings, d.trainings, paid)),
                 needed=specimens_needed(d.mean, d.sd, paid),
             )  # fmt: skip
     return [answers.get(id(d), d) for d in differences]

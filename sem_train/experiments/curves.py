@@ -73,7 +73,7 @@ def _draw(
         return
     look = _look(analysis, arm)
     number = analysis.arms.index(arm)
-    aside = SPREAD * (number / max(len(analysis.arms) - 1, 1) - 0.5)
+    aside = (SPREAD if len(analysis.asked) > 1 else 2 * SPREAD) * (number / max(len(analysis.arms) - 1, 1) - 0.5)
     at, mean, low, high = (np.array(column, dtype=float) for column in zip(*points, strict=True))
     at = at + aside
     if band and len(points) > 1 and np.isfinite(low).all():

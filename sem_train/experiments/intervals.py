@@ -1,11 +1,16 @@
-"""How sure a mean over specimens is: bootstrap intervals for few specimens and fewer trainings.
+"""How sure a mean over specimens is, where both specimens and trainings are chance and there are few of either.
 
-Values come as a table (specimens, trainings), NaN where a training was not tested on a specimen. Specimens are drawn
-with replacement and so are, for each fold, its repetitions with other seeds: all specimens of a fold share the networks
-they are tested with, so they share the luck of those trainings. The interval is that of the bootstrap-t (Efron and
-Tibshirani 1993, chapter 12): of the resamples it is not the mean that is looked at but the mean in units of its own
-standard error, which undoes most of what the percentile bootstrap is too narrow by with few specimens. How often the
-interval holds the true value was measured: docs/comparing.md.
+Values come as a table (specimens, trainings), NaN where a training was not tested on a specimen. All specimens of a
+fold share the networks they are tested with, so they share the luck of those trainings: taken for independent, they
+make any luck an effect. Two intervals answer for that, and the one given reaches over both.
+
+Over specimens: the bootstrap-t (Efron and Tibshirani 1993, chapter 12), drawing specimens, and for each fold its
+repetitions with other seeds, with replacement. Of a resample it is not the mean that is looked at but the mean in units
+of its own standard error, which undoes most of what the percentile bootstrap is too narrow by with few specimens.
+
+Over trainings: Student's, each training being one observation, since three cannot be drawn from.
+
+How often the interval holds the true value was measured: docs/comparing.md.
 """
 
 import math
@@ -30,16 +35,56 @@ def by_specimen(table: np.ndarray) -> np.ndarray:
 def interval(table: np.ndarray, folds: Sequence[int]) -> tuple[float, float]:
     """95 % interval of the mean over specimens of values (S, T); `folds` (T,) says which trainings are of one fold.
 
-    Specimens without a value are left out. (NaN, NaN) for fewer than `FEWEST`.
+    Specimens without a value are left out. (NaN, NaN) for fewer than `FEWEST`. With one training only, its luck is not
+    in the interval.
     """
     table = table[np.isfinite(table).any(axis=1)]
     if len(table) < FEWEST:
         return math.nan, math.nan
+    mean = float(by_specimen(table).mean())
+    low, high = _over_specimens(table, tuple(folds))
+    error, trainings = error_over_trainings(table)
+    if trainings > 1:
+        reach = error * float(student_t.isf((1 - CONFIDENCE) / 2, trainings - 1))
+        low, high = min(low, mean - reach), max(high, mean + reach)
+    return low, high
+
+
+def error_over_trainings(table: np.ndarray) -> tuple[float, int]:
+    """Standard error of the mean over specimens of values (S, T) from the spread of trainings, and their number.
+
+    Each training counts by what it adds to the mean. NaN for fewer than two.
+    """
+    known = np.isfinite(table)
+    table, known = table[known.any(axis=1)], known[known.any(axis=1)]
+    if len(table) == 0:
+        return math.nan, 0
+    weight = (known / known.sum(axis=1, keepdims=True)).sum(axis=0) / len(table)
+    mean = float(by_specimen(table).mean())
+    added = (np.where(known, table - mean, 0.0) / known.sum(axis=1, keepdims=True)).sum(axis=0) / len(table)
+    trainings = int((weight > 0).sum())
+    if trainings < 2:
+        return math.nan, trainings
+    return float(np.sqrt(trainings / (trainings - 1) * (added**2).sum())), trainings
+
+
+def p_over_trainings(table: np.ndarray) -> float:
+    """Two-sided p of Student's test that the mean over specimens is zero, trainings being chance; NaN for only one."""
+    error, trainings = error_over_trainings(table)
+    if trainings < 2:
+        return math.nan
+    mean = abs(float(np.nanmean(by_specimen(table))))
+    if error <= 1e-12 * mean:
+        return 1.0 if mean == 0 else 0.0
+    return float(2 * student_t.sf(mean / error, trainings - 1))
+
+
+def _over_specimens(table: np.ndarray, folds: tuple[int, ...]) -> tuple[float, float]:
     values = by_specimen(table)
     mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
     if error <= _rounding(values):
         return mean, mean
-    drawn = resampled(table, tuple(folds))
+    drawn = resampled(table, folds)
     off = drawn.mean(axis=1) - mean
     errors = drawn.std(axis=1, ddof=1) / math.sqrt(len(values))
     # a resample of one specimen only has no spread: it lies beyond every bound, on the side of its mean

@@ -22,17 +22,29 @@ def power(difference: float, sd: float, specimens: int, level: float) -> float:
 def detectable_difference(sd: float, specimens: int, comparisons: int = 1) -> float:
     """Smallest true mean difference that is found in four of five such experiments; NaN if none would be.
 
-    `level` is shared among the comparisons, as the strictest step of Holm's correction does. NaN too for fewer than two
+    `LEVEL` is shared among the comparisons, as the strictest step of Holm's correction does. NaN too for fewer than two
     specimens, and where even specimens of one mind would not get the sign-flip test below the level.
     """
-    level = LEVEL / comparisons
-    if specimens < 2 or math.isnan(sd) or smallest_p(specimens) > level:
+    if smallest_p(specimens) > LEVEL / comparisons:
         return math.nan
-    if sd == 0:
+    return _detectable(sd / math.sqrt(max(specimens, 1)), specimens, LEVEL / comparisons)
+
+
+def detectable_by_trainings(error: float, trainings: int, comparisons: int = 1) -> float:
+    """The same for Student's test over trainings, of which `error` is the standard error; NaN for fewer than two."""
+    return _detectable(error, trainings, LEVEL / comparisons)
+
+
+def _detectable(error: float, count: int, level: float) -> float:
+    if count < 2 or math.isnan(error):
+        return math.nan
+    if error == 0:
         return 0.0
-    error = sd / math.sqrt(specimens)
-    highest = 4 * (t.isf(level / 2, specimens - 1) + 1) * error
-    return float(brentq(lambda d: power(d, sd, specimens, level) - POWER, 1e-6 * error, highest))
+    sd = error * math.sqrt(count)
+    highest = error
+    while power(highest, sd, count, level) < POWER:
+        highest *= 2
+    return float(brentq(lambda d: power(d, sd, count, level) - POWER, 1e-6 * error, highest))
 
 
 def specimens_needed(difference: float, sd: float, comparisons: int = 1) -> float:

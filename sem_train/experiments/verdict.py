@@ -1,7 +1,7 @@
 """The answer in plain sentences: helps, hurts, or cannot be told, and what it rests on."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,7 @@ from sem_train.experiments.quantities import Quantity
 MAIN = "mean_iou"  # the quantity of the sentences
 FEW_SPECIMENS = 9  # below, a warning: intervals were seen to hold 91 to 95 % with nine
 FEW_SEEDS = 3
+MUCH_LUCK = 1.5  # times the standard error from specimens: above, more seeds help more than more specimens
 
 Answer = Literal["helps", "hurts", "cannot be told"]
 ANSWERS: tuple[Answer, ...] = ("helps", "hurts", "cannot be told")
@@ -32,10 +33,10 @@ class Verdict:
 def answer(difference: Difference, quantity: Quantity) -> Answer:
     """Helps or hurts if the interval keeps clear of zero and the corrected p-value is at most 5 %.
 
-    The interval is what stands against the luck of few trainings, the p-value against the number of comparisons.
+    A single training tells nothing: its luck is not in the interval.
     """
     low, high = sorted((quantity.gain(difference.low), quantity.gain(difference.high)))
-    if not difference.p_corrected <= LEVEL:
+    if not difference.p_corrected <= LEVEL or difference.trainings < 2:
         return "cannot be told"
     return "helps" if low > 0 else "hurts" if high < 0 else "cannot be told"
 
@@ -72,19 +73,22 @@ def warnings(analysis: Analysis) -> list[str]:
     mine = [d for d in analysis.differences if d.quantity == MAIN]
     if not mine:
         return [f"nothing to compare with {analysis.reference} yet", *_missing(analysis)]
-    specimens, seeds = min(d.specimens for d in mine), min(d.seeds for d in mine)
+    specimens, seeds, trainings = (min(getattr(d, of) for d in mine) for of in ("specimens", "seeds", "trainings"))
     if specimens < FEW_SPECIMENS:
         said.append(f"{specimens} specimens only: intervals rest on little, and specimens of another kind may differ")
-    if seeds == 1:
-        said.append("one seed: what is luck of a single training looks like an effect of the arm; run three or more")
+    if trainings < 2:
+        said.append("one seed and one fold: the luck of a single training looks like an effect of the arm, so nothing "
+                    "can be told; run three seeds or more")  # fmt: skip
     elif seeds < FEW_SEEDS:
-        said.append(f"{seeds} seeds: the luck of trainings is known badly; run three or more")
-    for network, family in _families(analysis):
+        said.append(f"{'one seed' if seeds == 1 else f'{seeds} seeds'}: the luck of trainings is known from "
+                    f"{trainings} of them only, which makes intervals wide; run three seeds or more")  # fmt: skip
+    for network, quantity, family in _families(analysis):
         best = _best_p(family, analysis)
         if best > LEVEL:
-            what = f"{len(family)} comparisons of {network} on {max(d.specimens for d in family)} specimens"
-            said.append(f"{what} cannot answer anything: even if every specimen agreed, the corrected p would be "
-                        f"{best:.3f}; have fewer arms or numbers of real images, or more specimens")  # fmt: skip
+            few = min(d.specimens for d in family)
+            said.append(f"{quantity.label}: {_count(len(family), 'comparison')} of {network} on {few} specimens cannot "
+                        f"answer anything: even if every specimen agreed, the corrected p would be {best:.3f}; have "
+                        "fewer arms or numbers of real images, or more specimens")  # fmt: skip
     hidden = [d for d in analysis.differences if analysis.quantity(d.quantity).primary and d.left_out]
     for quantity in dict.fromkeys(d.quantity for d in hidden):
         most = max(d.left_out for d in hidden if d.quantity == quantity)
@@ -96,11 +100,13 @@ def _missing(analysis: Analysis) -> list[str]:
     return [f"not complete: {what}" for what in analysis.missing]
 
 
-def _families(analysis: Analysis) -> list[tuple[str, list[Difference]]]:
-    mine = [d for d in analysis.differences if d.quantity == MAIN]
-    split = (("networks", [d for d in mine if d.arm not in analysis.baselines]),
-             ("baselines", [d for d in mine if d.arm in analysis.baselines]))  # fmt: skip
-    return [(name, family) for name, family in split if family]
+def _families(analysis: Analysis) -> Iterator[tuple[str, Quantity, list[Difference]]]:
+    for quantity in analysis.primary:
+        mine = [d for d in analysis.differences if d.quantity == quantity.name and d.specimens]
+        for name, network in (("networks", True), ("baselines", False)):
+            family = [d for d in mine if (d.arm not in analysis.baselines) == network]
+            if family:
+                yield name, quantity, family
 
 
 def _best_p(family: Sequence[Difference], analysis: Analysis) -> float:
@@ -128,6 +134,10 @@ def _more(d: Difference) -> str:
     found = ""
     if not math.isnan(d.detectable):
         found = f" A true difference of {d.detectable:.3f} would have been found in four of five such experiments."
+    if d.trainings < 2:
+        return "It takes more than one training to tell."
+    if d.error_trainings > MUCH_LUCK * d.sd / math.sqrt(d.specimens):
+        return f"Trainings disagree more than specimens do, so more seeds would help most.{found}"
     if math.isnan(d.needed):
         return f"It takes more specimens to tell.{found}"
     if math.isinf(d.needed):
