@@ -144,13 +144,18 @@ class Arrays:
         )
         tasks = _tasks(number, names)
         known = {**queued, **{one.name: one for one in tasks}}
-        for need in needs:
-            behind = [k for k, job in enumerate(jobs) if job.needs == need]
-            words = (wait, f"afterok:{known[str(need)].in_slurm}")
-            slurm.depend(f"{number}_[{slurm.index_ranges(behind)}]" if len(jobs) > 1 else number,
-                         ",".join(word for word in words if word))  # fmt: skip
-        if needs:
-            slurm.release(number)
+        try:
+            for need in needs:
+                behind = [k for k, job in enumerate(jobs) if job.needs == need]
+                words = (wait, f"afterok:{known[str(need)].in_slurm}")
+                slurm.depend(f"{number}_[{slurm.index_ranges(behind)}]" if len(jobs) > 1 else number,
+                             ",".join(word for word in words if word))  # fmt: skip
+            if needs:
+                slurm.release(number)
+        except BaseException:
+            with suppress(SlurmError):  # or the next call does
+                slurm.cancel_words([number])
+            raise
         line = {"t": round(time.time(), 3), "pool": self.pool_name, "job": number, "names": names}
         with self.record.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

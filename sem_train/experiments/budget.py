@@ -150,9 +150,12 @@ def size(config: ExperimentConfig, budget_s: float, seconds: Seconds) -> Sized:
         if (needed := fits(few)) is not None:
             return Sized(few, needed, undecided(config, few))
     needed = seconds(_changed(fewest, seeds=config.seeds[:1])) / (1 - RESERVE)
+    least = (
+        f"{len(thin.arms)} arms, {_images(_numbers(thin))}, {thin.folds.count} folds, {least_steps(thin)} steps "
+        "and one seed"
+    )
     raise InputError(
-        f"--budget {budget_s / 3600:.3g}h is too little for {config.name}: two arms, {_images(_numbers(thin))}, "
-        f"{thin.folds.count} folds, {least_steps(thin)} steps and one seed need {_up(needed)} on this machine; "
+        f"--budget {budget_s / 3600:.3g}h is too little for {config.name}: {least} need {_up(needed)} on this machine; "
         "give that, or lower plan.training.steps"
     )
 

@@ -8,6 +8,7 @@ budget.json  hours that were asked for, settings before sizing, costs measured, 
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,8 @@ def within_budget(config: ExperimentConfig, budget: str, console: Console) -> Ex
             "give those again, change 'out', or remove the folder"
         )
     known = {kind: Cost(**cost) for kind, cost in before["costs"].items()} if before else {}
-    with console.status("") as status:
-        costs = measure_costs(config, plan_cells(config, pictures), pictures, status.update, known)
+    tell = partial(console.print, highlight=False)
+    costs = measure_costs(config, plan_cells(config, pictures), pictures, tell, known)
     specimens = {p.name: p.specimen for p in pictures}
 
     def seconds(candidate: ExperimentConfig) -> float:

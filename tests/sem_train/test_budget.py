@@ -229,7 +229,7 @@ def test_what_is_left_undecided_is_told_in_words():
 def test_too_little_says_the_least_that_is_needed():
     config = experiment()
     seconds = closed_form
-    with pytest.raises(InputError, match=r"two arms, all real images, 2 folds, 500 steps and one seed need") as caught:
+    with pytest.raises(InputError, match=r"2 arms, all real images, 2 folds, 500 steps and one seed need") as caught:
         size(config, 60, seconds)
     least = str(caught.value).partition(" need ")[2].split()[0]
     assert size(config, parse_budget(least), seconds).config.seeds == (0,)
