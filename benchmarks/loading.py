@@ -3,7 +3,8 @@
 Trains `configs/train/slurry_unet.yaml` (U-Net ResNet-18, 8 crops of 256²) for some steps with 0, 1 and 2 loader
 processes, on stored micrographs and on new ones, and prints for each run the share of its time that the trainer
 waited for a batch. SAMPLES is a sample file rendered with imaging.keep_passes=true; without it 16 samples of
-512² are rendered. `steps=40 warm_up=8 workers=0,1,2` and, after these, settings as of `sem-train fit`.
+512² are rendered. The defaults are `steps=40 warm_up=8 workers=0,1,2 imaging=stored,new samples=16`; any other
+key=value is a setting as of `sem-train fit`.
 
 The share is of one run, so that it holds on a busy machine too as far as both sides of it are slowed down alike.
 """
@@ -24,7 +25,7 @@ from sem_train.config import TrainConfig
 from semforge.settings import load_settings
 
 ROOT = Path(__file__).parents[1]
-TOLD = {"steps": "40", "warm_up": "8", "workers": "0,1,2", "samples": "16"}
+TOLD = {"steps": "40", "warm_up": "8", "workers": "0,1,2", "imaging": "stored,new", "samples": "16"}
 
 
 class TimedLoader(DataLoader):
@@ -78,7 +79,7 @@ def main() -> None:
             render(samples, int(told["samples"]))
         print(f"{torch.get_num_threads()} threads", flush=True)
         print("imaging  workers  s a step  waiting", flush=True)
-        for imaging in ("stored", "new"):
+        for imaging in told["imaging"].split(","):
             for workers in map(int, told["workers"].split(",")):
                 step, share = measure(
                     samples, imaging, workers, int(told["steps"]), int(told["warm_up"]), changes
