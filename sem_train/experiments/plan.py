@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
 from sem_train.config import ExperimentConfig, Plan, TrainConfig
-from sem_train.config.experiment import ArmSettings
 from sem_train.data import Fold, Picture, grouped_folds
 from semforge.errors import InputError
 
@@ -108,33 +106,47 @@ def _cell(config: ExperimentConfig, arm: str, split: _Split, pictures: Sequence[
     )  # fmt: skip
     if settings.baseline is not None:
         return cell
-    return replace(cell, trainings=_trainings(config, settings, config.plan_of(arm), split, cell))
+    return replace(cell, trainings=_trainings(config, arm, split, cell))
 
 
-def _trainings(
-    config: ExperimentConfig, arm: ArmSettings, plan: Plan, split: _Split, cell: Cell
-) -> tuple[TrainConfig, ...]:
+def _trainings(config: ExperimentConfig, arm: str, split: _Split, cell: Cell) -> tuple[TrainConfig, ...]:
+    plan = config.plan_of(arm)
     real = plan.data.real[0]
     seeded = plan.training.model_copy(update={"seed": split.seed})
-    before = round(arm.pretrain * seeded.steps)
     excluded = tuple(sorted({*real.excluded, *split.fold.test}))
     real = real.model_copy(update={"excluded": excluded, "held_out": split.validation, "only": cell.train})
     data = plan.data.model_copy(update={"real": (real,)}) if cell.train or split.validation else plan.data
-    if not before:
+    pretraining = _pretraining(config, arm, split.seed)
+    if pretraining is None:
         return (_training(plan, cell.name, cell.folder / "run", data=data, training=seeded),)
-    synthetic = plan.data.model_copy(update={"real": (), "real_fraction": None})
-    first = seeded.model_copy(update={"steps": before})
-    pretraining = _training(plan, "pretraining", config.out / "pretraining", data=synthetic, training=first)
-    # Cells with the same pretraining share it
-    key = sha256(pretraining.model_dump_json().encode()).hexdigest()[:8]
-    pretraining = pretraining.model_copy(update={
-        "name": f"pretraining-{key}-seed{split.seed}", "out": pretraining.out / f"{key}-seed{split.seed}",
-    })  # fmt: skip
-    rest = seeded.model_copy(
-        update={"steps": seeded.steps - before, "learning_rate": seeded.learning_rate * arm.fine_tune_rate}
-    )
+    steps = seeded.steps - pretraining.training.steps
+    rate = seeded.learning_rate * config.arms[arm].fine_tune_rate
+    rest = seeded.model_copy(update={"steps": steps, "learning_rate": rate})
     model = plan.model.model_copy(update={"start_from": pretraining.out})
     return pretraining, _training(plan, cell.name, cell.folder / "run", data=data, training=rest, model=model)
+
+
+def _pretraining(config: ExperimentConfig, arm: str, seed: int) -> TrainConfig | None:
+    """The pretraining of an arm, named after the first arm that has the same; None for an arm without."""
+    wanted = _synthetic_part(config, arm)
+    if wanted is None:
+        return None
+    first = next(other for other in config.arms if _synthetic_part(config, other) == wanted)
+    training = wanted.training.model_copy(update={"seed": seed})
+    return _training(wanted, f"pretraining-{first}-seed{seed}", config.out / "pretraining" / f"{first}-seed{seed}",
+                     training=training)  # fmt: skip
+
+
+def _synthetic_part(config: ExperimentConfig, arm: str) -> Plan | None:
+    settings = config.arms[arm]
+    if settings.baseline is not None:
+        return None
+    plan = config.plan_of(arm)
+    steps = round(settings.pretrain * plan.training.steps)
+    if not steps:
+        return None
+    data = plan.data.model_copy(update={"real": (), "real_fraction": None})
+    return plan.model_copy(update={"data": data, "training": plan.training.model_copy(update={"steps": steps})})
 
 
 def _training(plan: Plan, name: str, out: Path, **changes: object) -> TrainConfig:
