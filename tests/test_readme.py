@@ -25,7 +25,7 @@ BIN = Path(sys.executable).parent
 SMALL_FRAME = "frame.width_px=160 frame.height_px=128 frame.pixel_size_um=0.9"
 SMALL_FIT = "training.steps=2 training.val_every=2 training.batch_size=2 data.crop_px=64 data.synthetic.0.held_out=2"
 SMALL_COMPARE = (
-    "plan.training.steps=2 plan.training.batch_size=2 plan.data.crop_px=64 folds.count=2 "
+    "plan.training.steps=4 plan.training.batch_size=2 plan.data.crop_px=64 folds.count=2 seeds=[0] real_images=[all] "
     "plan.data.synthetic.0.path=data/ebc"
 )
 # How each command is made small: what it starts with, and what is appended or replaced.

@@ -142,8 +142,8 @@ def _synthetic_part(config: ExperimentConfig, arm: str) -> Plan | None:
     if settings.baseline is not None:
         return None
     plan = config.plan_of(arm)
-    steps = round(settings.pretrain * plan.training.steps)
-    if not steps:
+    steps = min(round(settings.pretrain * plan.training.steps), plan.training.steps - 1)
+    if steps < 1:
         return None
     data = plan.data.model_copy(update={"real": (), "real_fraction": None})
     return plan.model_copy(update={"data": data, "training": plan.training.model_copy(update={"steps": steps})})
