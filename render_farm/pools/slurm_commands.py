@@ -123,9 +123,20 @@ def cancel(attempts: Iterable[str], pending_only: bool = False) -> None:
         by_job.setdefault(job, []).append(int(index))
     only = ["--state=PENDING"] if pending_only else []
     # Tasks of one array in one word, 12_[0-3,7]: an argument a task would be too long a line.
-    words = [f"{job}_[{index_ranges(indices)}]" if indices != [0] else job for job, indices in by_job.items()]
+    words = [
+        job if indices == [0] and not _is_array(job) else f"{job}_[{index_ranges(indices)}]"
+        for job, indices in by_job.items()
+    ]
     if words:
         _call("scancel", "--quiet", *only, *words)
+
+
+def _is_array(job: str) -> bool:
+    """Whether a job of the queue has tasks by number: its bare name would stand for all of them."""
+    try:
+        return bool(re.search(r"\d", _call("squeue", "-h", "-t", "all", "-j", job, "-o", "%K")))
+    except SlurmError:
+        return False
 
 
 def index_ranges(indices: Collection[int]) -> str:
