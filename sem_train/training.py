@@ -3,7 +3,7 @@
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from sem_train.averaging import AveragedWeights
 from sem_train.callbacks import Interrupted, Patience, RunKeeper, Teller, WholeFileCheckpoints
 from sem_train.config import Plan, TrainConfig
-from sem_train.data import Crops, Gathered, MixedBatches, WholePictures, gather, settled
+from sem_train.data import Ahead, Crops, Gathered, MixedBatches, WholePictures, gather, settled
 from sem_train.distributed import (
     Processes,
     one_voice,
@@ -33,7 +33,7 @@ from sem_train.hardware import (
     training_device,
 )
 from sem_train.run_folder import RunFolder, read_history, write_report
-from sem_train.segmenter import Segmenter
+from sem_train.segmenter import Batch, Segmenter
 from sem_train.transforms import Augmentation
 from semforge.errors import InputError
 
@@ -51,7 +51,7 @@ class Pictures(L.LightningDataModule):
         super().__init__()
         self.plan, self.gathered, self.pin_memory = plan, gathered, pin_memory
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Iterable[Batch]:
         data, training = self.plan.data, self.plan.training
         pictures = WholePictures(self.gathered.training, data)
         crops = Crops(pictures, Augmentation(self.plan.augment), data.crop_px, training.seed)
@@ -60,7 +60,8 @@ class Pictures(L.LightningDataModule):
             self.trainer.global_step * training.accumulate, self.trainer.global_rank, self.trainer.world_size,
             training.steps * training.accumulate,
         )  # fmt: skip
-        return DataLoader(crops, batch_sampler=batches, num_workers=training.workers, pin_memory=self.pin_memory)
+        loader = DataLoader(crops, batch_sampler=batches, num_workers=training.workers, pin_memory=self.pin_memory)
+        return loader if training.workers else Ahead(loader)
 
     def val_dataloader(self) -> DataLoader | list:
         held_out = self.gathered.held_out

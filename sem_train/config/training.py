@@ -43,7 +43,7 @@ class TrainingSettings(Settings):
     val_every: PositiveInt = 100  # steps between validations and checkpoints
     checkpoint_minutes: PositiveFloat = 10  # between checkpoints, at most
     tensorboard: bool = True  # event files beside the history
-    workers: int = Field(0, ge=0)  # loader processes, of each process that trains
+    workers: int = Field(0, ge=0)  # loader processes of each process that trains; 0: a thread of its own
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"  # auto: the GPU if there is one
     devices: PositiveInt | None = None  # processes a node, one a GPU; left out: as srun started them, or else 1
     num_nodes: PositiveInt | None = None  # left out: as srun started them, or else 1

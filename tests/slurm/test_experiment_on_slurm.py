@@ -39,6 +39,8 @@ class Bench:
         pools = {"cpu": {**common, "partition": "cpu", **pool},
                  "gpu": {**common, "partition": "gpu", "gres": "gpu:1"}}  # fmt: skip
         (folder / "site.yaml").write_text(yaml.safe_dump({"pools": pools, "poll_s": 1}))
+        self.earlier: set[str] = set()  # jobs of other tests, which the queue remembers for a while
+        self.earlier = {task.partition("_")[0] for task in self.queue()}
 
     def start(self, *words: str, pool: str = "cpu") -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "render_farm", "compare", "experiment.yaml", "--cluster", "site.yaml"]
@@ -57,7 +59,7 @@ class Bench:
         """State and reason of all tasks, ended ones too, by 12_3."""
         lines = self.slurm.run("squeue", "-h", "-r", "-t", "all", "-o", "%F_%K|%T|%r").splitlines()
         rows = [line.split("|") for line in lines]
-        return {name: (state, reason) for name, state, reason in rows}
+        return {name: (state, reason) for name, state, reason in rows if name.partition("_")[0] not in self.earlier}
 
     def attempts(self, task: str) -> list[str]:
         return self.slurm.run("sacct", "-D", "-X", "-n", "-P", "-j", task, "-o", "State").split()

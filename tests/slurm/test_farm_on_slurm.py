@@ -124,7 +124,7 @@ def test_killed_run_is_followed_by_the_same_command(folder: Folder, slurm: Slurm
     pools = {"cpu": {**CPU, "seconds_per_sample": 0.4}, "gpu": {**GPU, "seconds_per_sample": 0.4}}
     cluster = write_cluster(slurm_cluster(pools=pools), tmp_path / "cluster.yaml")
     words = ("run", RECIPE, "--count", 48, "--out", folder.root, "--cluster", cluster)
-    with command_line(*words, pause_s=0.4) as first:
+    with command_line(*words, pause_s=1.5) as first:  # so that tasks are alive when the third command has started
         tasks_at_work(slurm, folder, 2)
         with command_line(*words) as second:
             _, errors = second.communicate(timeout=30)

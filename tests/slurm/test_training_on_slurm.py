@@ -97,7 +97,7 @@ def test_two_nodes_train_one_model(slurm: SlurmCluster, tmp_path: Path) -> None:
     assert bench.steps() == [5, 10]
     assert bench.saved_step() == 10
     assert sorted(path.name for path in bench.out.iterdir()) == [
-        "best.ckpt", "config.yaml", "history.csv", "last.ckpt", "run.json", "slurm",
+        "best.ckpt", "config.yaml", "history.csv", "last.ckpt", "run.json", "slurm", "tensorboard",
     ]  # fmt: skip
     job = re.search(r"job (\d+)", err)[1]  # type: ignore[index]
     logs = [(bench.out / "slurm" / f"{job}_{rank}_log.out").read_text() for rank in (0, 1)]
