@@ -16,7 +16,7 @@ COUNT  ?= 48
 RENDER ?=
 FIT    ?=
 
-.PHONY: setup demo test check bench bench-large bench-naive bench-memory bench-train bench-farm clean
+.PHONY: setup demo test test-slurm test-others check bench bench-large bench-naive bench-memory bench-train bench-farm clean
 
 setup: $(READY)
 
@@ -31,8 +31,15 @@ demo: $(READY)
 	$(BIN)/sem-train evaluate $(DEMO)/run --data $(DEMO)/dataset --report $(DEMO)/report.html
 	@echo "open $(DEMO)/report.html"
 
+# Tests on Slurm mostly wait, so the others run beside them. MAKEFLAGS: they call make themselves.
 test: $(READY)
-	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory --jobs=2 test-slurm test-others
+
+test-slurm: $(READY)
+	MAKEFLAGS= $(BIN)/python -m pytest tests/slurm
+
+test-others: $(READY)
+	MAKEFLAGS= $(BIN)/python -m pytest --ignore=tests/slurm
 
 check: $(READY)
 	$(BIN)/ruff check .

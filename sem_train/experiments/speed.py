@@ -55,7 +55,7 @@ def _training_cost(training: TrainConfig, test: Picture) -> Cost:
         step_s = (end - warm) / TIMED
         model = load_run(short.out)
         return Cost(
-            start_s=max(0.0, whole - (WARM_UP + TIMED) * step_s), step_s=step_s,
+            start_s=whole - end + max(0.0, warm - WARM_UP * step_s), step_s=step_s,
             test_s=_test_s(lambda image: model.predict(image).labels, test, training, Path(folder)),
         )  # fmt: skip
 

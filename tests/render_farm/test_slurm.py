@@ -176,11 +176,13 @@ def test_a_folder_that_never_met_slurm_can_be_cancelled_without_it(
 
 
 def test_cancel_takes_out_what_is_alive(folder: Folder, tmp_path: Path, command: Callable[[str, str], None]) -> None:
-    command("squeue", "printf '12|0|RUNNING|n1|None\\n12|1|COMPLETED|n1|None\\n13|0|PENDING||Priority\\n'")
+    tasks = "printf '12|0|RUNNING|n1|None\\n12|1|COMPLETED|n1|None\\n13|N/A|PENDING||Priority\\n'"
+    numbers = 'case "$*" in *"-j 12"*) printf "0\\n1\\n";; *) echo N/A;; esac'  # 12 is an array, 13 is none
+    command("squeue", f'case "$*" in *" %K") {numbers};; *) {tasks};; esac')
     command("scancel", f'echo "$@" >> {tmp_path}/cancelled')
     assert cancel_strays(folder, ["cpu"]) == 1
     assert cancel_all(folder) == ["2 tasks cancelled in Slurm's queue"]
-    assert (tmp_path / "cancelled").read_text() == "--quiet 13\n--quiet 12 13\n"
+    assert (tmp_path / "cancelled").read_text() == "--quiet 13\n--quiet 12_[0] 13\n"
 
 
 def test_a_silent_controller_is_not_waited_for_longer_than_patience(
