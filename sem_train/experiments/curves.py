@@ -51,6 +51,7 @@ def _levels(axis: Axes, analysis: Analysis, quantity: Quantity) -> None:
         points = [(i, e.mean, e.low, e.high) for i, e in found if e is not None and math.isfinite(e.mean)]
         _draw(axis, analysis, arm, points, band=True)
     _ticks(axis, analysis)
+    _within(axis, quantity, 0, 1)
     axis.tick_params(labelbottom=False)
 
 
@@ -63,6 +64,14 @@ def _differences(axis: Axes, analysis: Analysis, quantity: Quantity) -> None:
         _draw(axis, analysis, arm, [(i, d.mean, d.low, d.high) for i, d in told], band=False,
               hollow={i for i, d in told if answer(d, quantity) == "cannot be told"})  # fmt: skip
     _ticks(axis, analysis)
+    _within(axis, quantity, -1, 1)
+
+
+def _within(axis: Axes, quantity: Quantity, least: float, most: float) -> None:
+    """No axis beyond what an overlap can be, however wide an interval of few specimens is."""
+    if quantity.of_counts is not None:
+        low, high = axis.get_ylim()
+        axis.set_ylim(max(low, least), min(high, most))
 
 
 def _draw(
