@@ -14,11 +14,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from unittest import mock
 
 import torch
-from torch.utils.data import DataLoader
 
 from sem_train import training
 from sem_train.config import TrainConfig
@@ -28,18 +27,24 @@ ROOT = Path(__file__).parents[1]
 TOLD = {"steps": "40", "warm_up": "8", "workers": "0,1,2", "imaging": "stored,new", "samples": "16"}
 
 
-class TimedLoader(DataLoader):
-    """A loader that notes when each batch was asked for and when it came."""
+WAITS: list[tuple[float, float]] = []  # when the trainer asked for a batch, and when it came
 
-    waits: ClassVar[list[tuple[float, float]]] = []
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        batches = super().__iter__()
-        while True:
-            asked = time.perf_counter()
-            batch = next(batches)
-            self.waits.append((asked, time.perf_counter()))
-            yield batch
+def noting(batches: Iterator[Any]) -> Iterator[Any]:
+    """The same batches; what the trainer waits for them is noted."""
+    while True:
+        asked = time.perf_counter()
+        batch = next(batches)
+        WAITS.append((asked, time.perf_counter()))
+        yield batch
+
+
+class NotedPictures(training.Pictures):
+    """Pictures whose batches are noted as the trainer gets them, whoever made them."""
+
+    def train_dataloader(self) -> Any:
+        loader = super().train_dataloader()
+        return type("Noted", (), {"__iter__": lambda _: noting(iter(loader))})()
 
 
 def render(path: Path, count: int) -> None:
@@ -60,10 +65,10 @@ def measure(samples: Path, imaging: str, workers: int, steps: int, warm_up: int,
             f"training.steps={steps}", f"training.val_every={steps}", f"training.workers={workers}", f"out={out}/run",
         ]  # fmt: skip
         config = load_settings(ROOT / "configs/train/slurry_unet.yaml", TrainConfig, [*settings, *changes])
-        TimedLoader.waits.clear()
-        with mock.patch.object(training, "DataLoader", TimedLoader):
+        WAITS.clear()
+        with mock.patch.object(training, "Pictures", NotedPictures):
             training.fit(config)
-    waits = TimedLoader.waits[warm_up:steps]
+    waits = WAITS[warm_up:steps]
     span = waits[-1][0] - waits[0][0]  # whole steps: from one request to another
     return span / (len(waits) - 1), sum(came - asked for asked, came in waits[:-1]) / span
 
