@@ -11,9 +11,8 @@ from sem_train.experiments.intervals import by_specimen, error_over_trainings, i
 from sem_train.experiments.permutation import holm, joint_sign_flips, sign_flip_p
 from sem_train.experiments.power import detectable_by_trainings, detectable_difference, specimens_needed
 from sem_train.experiments.quantities import Quantity, quantities
-from sem_train.experiments.results import ImageResult
+from sem_train.experiments.results import NO_REAL, ImageResult
 
-NO_REAL = "none"  # `ImageResult.asked` of an arm without real images
 Correction = Literal["holm", "max_t"]
 T = TypeVar("T")
 

@@ -20,7 +20,8 @@ from rich.console import Group
 from rich.text import Text
 
 from sem_train.config import ExperimentConfig, TrainConfig
-from sem_train.experiments.plan import NO_REAL, Cell
+from sem_train.experiments.plan import Cell, numbers_asked
+from sem_train.experiments.results import NO_REAL
 from semforge.errors import InputError
 from semforge.tables import plain_table
 
@@ -151,7 +152,7 @@ def size(config: ExperimentConfig, budget_s: float, seconds: Seconds) -> Sized:
             return Sized(few, needed, undecided(config, few))
     needed = seconds(_changed(fewest, seeds=config.seeds[:1])) / (1 - RESERVE)
     least = (
-        f"{len(thin.arms)} arms, {_images(_numbers(thin))}, {thin.folds.count} folds, {least_steps(thin)} steps "
+        f"{len(thin.arms)} arms, {_images(numbers_asked(thin))}, {thin.folds.count} folds, {least_steps(thin)} steps "
         "and one seed"
     )
     raise InputError(
@@ -187,7 +188,7 @@ def with_steps(config: ExperimentConfig, steps: int) -> ExperimentConfig:
 def undecided(asked: ExperimentConfig, sized: ExperimentConfig) -> tuple[str, ...]:
     """What a sized experiment leaves open that the asked one would tell, in plain words."""
     lines = []
-    if dropped := [n for n in _numbers(asked) if n not in _numbers(sized)]:
+    if dropped := [n for n in numbers_asked(asked) if n not in numbers_asked(sized)]:
         lines.append(f"not asked: {_images(dropped)}")
     if arms := [arm for arm in asked.arms if arm not in sized.arms]:
         lines.append(f"not compared: {_listed(arms)}")
@@ -258,18 +259,10 @@ def _most_steps(config: ExperimentConfig, fits: Callable[[ExperimentConfig], flo
     return with_steps(config, choices[low]) if low >= 0 else None
 
 
-def _numbers(config: ExperimentConfig) -> list[int | str]:
-    """Numbers of real images that any arm is run with, the smallest first, "all" last."""
-    asked = set(config.real_images)
-    for arm in config.arms.values():
-        asked |= set(arm.real_images or ())
-    return sorted(asked, key=lambda n: (n == "all", n if n != "all" else 0))
-
-
 def _by_worth(config: ExperimentConfig) -> list[int | str]:
     """The same, what is given up last first: those of the reference, of these "all", then the smallest."""
     of_reference = config.arms[config.reference].real_images or config.real_images
-    return sorted(_numbers(config), key=lambda n: (n not in of_reference, n != "all", n if n != "all" else 0))
+    return sorted(numbers_asked(config), key=lambda n: (n not in of_reference, n != "all", n if n != "all" else 0))
 
 
 def _without_number(config: ExperimentConfig, number: int | str) -> ExperimentConfig:

@@ -17,7 +17,7 @@ from sem_train.experiments.plan import Cell
 from sem_train.experiments.results import ImageResult
 from sem_train.experiments.scores import score
 from sem_train.inference import load_run
-from sem_train.micrographs import read_label_map, write_label_map
+from sem_train.micrographs import write_label_map
 from sem_train.run_folder import RunFolder
 from sem_train.training import fit
 from semforge.errors import InputError
@@ -26,26 +26,28 @@ from semforge.files import write_text
 Predict = Callable[[np.ndarray], np.ndarray]  # image (H, W) to class ids (H, W) uint8
 
 
-def results_of(cell: Cell) -> list[ImageResult] | None:
-    """What a finished cell has found; None of one that is not finished."""
-    path = cell.folder / "results.json"
-    if not path.exists():
-        return None
-    return [ImageResult.from_dict(row) for row in json.loads(path.read_text(encoding="utf-8"))]
+def is_finished(cell: Cell) -> bool:
+    """Whether a cell is trained, tested and scored."""
+    return _results_path(cell).exists()
 
 
-def run_cell(config: ExperimentConfig, cell: Cell, pictures: Sequence[Picture]) -> list[ImageResult]:
+def results_of(cell: Cell) -> list[ImageResult]:
+    """What a cell has found; nothing if it is not finished."""
+    if not is_finished(cell):
+        return []
+    return [ImageResult.from_dict(row) for row in json.loads(_results_path(cell).read_text(encoding="utf-8"))]
+
+
+def run_cell(config: ExperimentConfig, cell: Cell, pictures: Sequence[Picture]) -> None:
     """Train and test a cell, or go on with it. `pictures` are all real images.
 
     Several processes may run cells of one experiment; one that another process is at is waited for.
     Raises InputError if the data or the folder cannot be used, and KeyboardInterrupt with all steps kept.
     """
     with _alone(cell.folder, ".lock"):
-        found = results_of(cell)
-        if found is None:
+        if not is_finished(cell):
             found = _run(config, cell, pictures)
-            write_text(cell.folder / "results.json", json.dumps([asdict(row) for row in found], indent=1) + "\n")
-        return found
+            write_text(_results_path(cell), json.dumps([asdict(row) for row in found], indent=1) + "\n")
 
 
 def train(config: TrainConfig) -> float:
@@ -54,9 +56,8 @@ def train(config: TrainConfig) -> float:
         return fit(config).seconds
 
 
-def label_map_path(cell: Cell, image: str) -> Path:
-    """Where the predicted label map of a test image lies."""
-    return cell.folder / "predictions" / f"{image}_labels.png"
+def _results_path(cell: Cell) -> Path:
+    return cell.folder / "results.json"
 
 
 def _run(config: ExperimentConfig, cell: Cell, pictures: Sequence[Picture]) -> list[ImageResult]:
@@ -66,9 +67,9 @@ def _run(config: ExperimentConfig, cell: Cell, pictures: Sequence[Picture]) -> l
     results = []
     for name in cell.test:
         image, truth = by_name[name].read()
-        path = label_map_path(cell, name)
-        write_label_map(path, predict(image), classes)
-        predicted = read_label_map(path).labels
+        predicted = predict(image)
+        path = cell.folder / "predictions" / f"{name}_labels.png"
+        write_label_map(path, predicted, classes)
         results.append(ImageResult(
             arm=cell.arm, real_images=len(cell.train), asked=cell.asked, fold=-1 if cell.fold is None else cell.fold,
             seed=cell.seed, image=name, specimen=by_name[name].specimen, score=score(predicted, truth, classes),

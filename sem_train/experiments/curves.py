@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sem_train.experiments.analysis import NO_REAL, Analysis
+from sem_train.experiments.analysis import Analysis
 from sem_train.experiments.quantities import Quantity
+from sem_train.experiments.results import NO_REAL
 from sem_train.experiments.verdict import answer
 from sem_train.figures import STYLE, WIDTH_IN
 

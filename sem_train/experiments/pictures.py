@@ -8,8 +8,8 @@ import numpy as np
 
 from sem_train.classes import ClassMap
 from sem_train.config import UNLABELLED
-from sem_train.experiments.analysis import NO_REAL, Analysis
-from sem_train.experiments.results import ImageResult
+from sem_train.experiments.analysis import Analysis
+from sem_train.experiments.results import NO_REAL, ImageResult
 from sem_train.experiments.verdict import MAIN, signed
 from sem_train.overlays import overlay
 from sem_train.report import data_uri

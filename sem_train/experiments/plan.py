@@ -8,9 +8,8 @@ import numpy as np
 
 from sem_train.config import ExperimentConfig, Plan, TrainConfig
 from sem_train.data import Fold, Picture, grouped_folds
+from sem_train.experiments.results import NO_REAL
 from semforge.errors import InputError
-
-NO_REAL = "none"  # of `Cell.asked`: the arm is trained without real images
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def plan_cells(config: ExperimentConfig, pictures: Sequence[Picture]) -> tuple[C
     chosen = [folds[number] for number in config.folds.chosen]
     cells: dict[str, Cell] = {}
     for seed in config.seeds:
-        for asked in _most_first(config):
+        for asked in sorted(numbers_asked(config), key=lambda n: n != "all"):  # first what most ask
             for fold in chosen:
                 split = _split(config, pictures, fold, seed, asked)
                 for arm, settings in config.arms.items():
@@ -65,12 +64,12 @@ class _Split:
     validation: tuple[str, ...]  # specimens
 
 
-def _most_first(config: ExperimentConfig) -> list[int | str]:
-    """Numbers of real images, "all" first: the question that most ask."""
-    numbers = set(config.real_images)
+def numbers_asked(config: ExperimentConfig) -> list[int | str]:
+    """Numbers of real images that any arm is run with, the smallest first, "all" last."""
+    asked = set(config.real_images)
     for arm in config.arms.values():
-        numbers |= set(arm.real_images or ())
-    return sorted(numbers, key=lambda n: (n != "all", n if n != "all" else 0))
+        asked |= set(arm.real_images or ())
+    return sorted(asked, key=lambda n: (n == "all", n if n != "all" else 0))
 
 
 def _split(config: ExperimentConfig, pictures: Sequence[Picture], fold: Fold, seed: int, asked: int | str) -> _Split:

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+NO_REAL = "none"  # of `asked`: the arm is trained without real images
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -34,7 +36,7 @@ class ImageResult:
 
     arm: str
     real_images: int  # that the model was trained on; 0: none
-    asked: str  # the number of real images that the experiment names: "1", "4", "all"; "none" for an arm without
+    asked: str  # the number of real images that the experiment names: "1", "4", "all"; NO_REAL for an arm without
     fold: int
     seed: int
     image: str

@@ -11,9 +11,9 @@ from rich.table import Table
 from sem_train.config import DataSettings, ExperimentConfig, TrainConfig
 from sem_train.data import Picture, gather, real_pictures
 from sem_train.experiments.analysis import analyse
-from sem_train.experiments.cells import results_of, run_cell, train
+from sem_train.experiments.cells import is_finished, results_of, run_cell, train
 from sem_train.experiments.outputs import write_outputs
-from sem_train.experiments.plan import NO_REAL, Cell, plan_cells
+from sem_train.experiments.plan import Cell, numbers_asked, plan_cells
 from sem_train.experiments.results import ImageResult
 from sem_train.experiments.tables import terminal
 from sem_train.micrographs import read_label_map
@@ -113,7 +113,7 @@ class Experiment:
 
     def results(self) -> list[ImageResult]:
         """All that finished cells have found."""
-        return [row for cell in self.cells for row in results_of(cell) or ()]
+        return [row for cell in self.cells for row in results_of(cell)]
 
     def report(self, console: Console) -> None:
         """Print and write the comparison of what is finished. Raises InputError if the reference arm has nothing."""
@@ -123,7 +123,7 @@ class Experiment:
                 f"{config.out}: no cell of {config.reference!r} is finished: there is nothing to compare with"
             )
         analysis = analyse(
-            results, config.plan.classes.names, config.reference, self._asked(),
+            results, config.plan.classes.names, config.reference, [str(n) for n in numbers_asked(config)],
             baselines=[name for name, arm in config.arms.items() if arm.baseline], missing=self._missing(),
         )  # fmt: skip
         console.print(terminal(analysis))
@@ -131,16 +131,11 @@ class Experiment:
         write_outputs(config.out, config.name, analysis, results, config.plan.classes, about, self.load)
         console.print(f"→ {config.out / 'experiment.html'}", highlight=False, soft_wrap=True)
 
-    def _asked(self) -> list[str]:
-        """Numbers of real images, the fewest first."""
-        asked = {cell.asked for cell in self.cells} - {NO_REAL}
-        return sorted(asked, key=lambda n: (n == "all", int(n) if n != "all" else 0))
-
     def _missing(self) -> list[str]:
         """What is not finished, in words."""
         groups: dict[tuple[str, str], list[bool]] = {}
         for cell in self.cells:
-            groups.setdefault((cell.arm, cell.asked), []).append(results_of(cell) is not None)
+            groups.setdefault((cell.arm, cell.asked), []).append(is_finished(cell))
         return [
             f"{arm} with {asked} real images: {len(done) - sum(done)} of {len(done)} trainings are not finished"
             for (arm, asked), done in groups.items() if not all(done)
@@ -153,6 +148,6 @@ class Experiment:
 
 
 def _state(cell: Cell) -> State:
-    if results_of(cell) is not None:
+    if is_finished(cell):
         return "finished"
     return "unfinished" if cell.trainings and RunFolder(cell.trainings[-1].out).last.exists() else "new"

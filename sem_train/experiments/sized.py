@@ -18,7 +18,7 @@ from rich.console import Console
 from sem_train.config import ExperimentConfig
 from sem_train.data import real_pictures
 from sem_train.experiments.budget import Cost, Costs, Sized, bill, budget_table, parse_budget, size
-from sem_train.experiments.cells import results_of
+from sem_train.experiments.cells import is_finished, results_of
 from sem_train.experiments.plan import Cell, plan_cells
 from sem_train.experiments.speed import measure_costs
 from sem_train.provenance import machine
@@ -93,8 +93,7 @@ def _refuse_strays(
         if folder.name not in planned:
             raise InputError(why.format(f"{folder.name}, which does not fit"))
         cell = planned[folder.name]
-        results = results_of(cell)
-        if results is not None and {row.image for row in results} != set(cell.test):
+        if is_finished(cell) and {row.image for row in results_of(cell)} != set(cell.test):
             raise InputError(why.format(f"results of {cell.name} on other test images"))
         for training in cell.trainings[-1:]:
             try:

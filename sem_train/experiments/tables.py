@@ -12,9 +12,9 @@ from rich.console import Group as Renderables
 from rich.padding import Padding
 from rich.text import Text
 
-from sem_train.experiments.analysis import NO_REAL, Analysis, Difference, Estimate
+from sem_train.experiments.analysis import Analysis, Difference, Estimate
 from sem_train.experiments.quantities import Quantity
-from sem_train.experiments.results import ImageResult
+from sem_train.experiments.results import NO_REAL, ImageResult
 from sem_train.experiments.verdict import answer, overall, p_text, says, signed, verdicts, warnings
 from semforge.tables import plain_table
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sem_train.experiments.analysis import NO_REAL, Analysis, Difference
+from sem_train.experiments.analysis import Analysis, Difference
 from sem_train.experiments.permutation import smallest_p
 from sem_train.experiments.power import LEVEL, MOST
 from sem_train.experiments.quantities import Quantity
+from sem_train.experiments.results import NO_REAL
 
 MAIN = "mean_iou"  # the quantity of the sentences
 FEW_SPECIMENS = 9  # below, a warning: intervals were seen to hold 91 to 95 % with nine
