@@ -11,6 +11,8 @@ from sem_train.data import Fold, Picture, grouped_folds
 from sem_train.experiments.results import NO_REAL
 from semforge.errors import InputError
 
+Plans = dict[str, Plan]  # of each arm with a network
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -42,6 +44,7 @@ def plan_cells(config: ExperimentConfig, pictures: Sequence[Picture]) -> tuple[C
     pictures = [p for p in pictures if p.specimen not in config.plan.data.real[0].excluded]
     folds = grouped_folds([p.specimen for p in pictures], config.folds.count, config.folds.seed)
     chosen = [folds[number] for number in config.folds.chosen]
+    plans = {name: config.plan_of(name) for name, arm in config.arms.items() if arm.baseline is None}
     cells: dict[str, Cell] = {}
     for seed in config.seeds:
         for asked in sorted(numbers_asked(config), key=lambda n: n != "all"):  # first what most ask
@@ -50,7 +53,7 @@ def plan_cells(config: ExperimentConfig, pictures: Sequence[Picture]) -> tuple[C
                 for arm, settings in config.arms.items():
                     if settings.real_images is not None and asked not in settings.real_images:
                         continue
-                    cell = _cell(config, arm, split, pictures)
+                    cell = _cell(config, plans, arm, split, pictures)
                     cells.setdefault(cell.name, cell)
     return tuple(cells.values())
 
@@ -90,9 +93,9 @@ def _split(config: ExperimentConfig, pictures: Sequence[Picture], fold: Fold, se
     return _Split(fold, seed, str(asked), tuple(train), validation)
 
 
-def _cell(config: ExperimentConfig, arm: str, split: _Split, pictures: Sequence[Picture]) -> Cell:
-    settings = config.arms[arm]
-    without = settings.baseline is None and config.plan_of(arm).data.real_share == 0
+def _cell(config: ExperimentConfig, plans: Plans, arm: str, split: _Split, pictures: Sequence[Picture]) -> Cell:
+    plan = plans.get(arm)
+    without = plan is not None and plan.data.real_share == 0
     asked = NO_REAL if without else split.asked
     anywhere = without and not split.validation
     name = f"{arm}-{asked}" + ("" if anywhere else f"-fold{split.fold.number}") + f"-seed{split.seed}"
@@ -103,19 +106,17 @@ def _cell(config: ExperimentConfig, arm: str, split: _Split, pictures: Sequence[
         test=tuple(p.name for p in pictures if anywhere or p.specimen in split.fold.test),
         trainings=(), folder=folder,
     )  # fmt: skip
-    if settings.baseline is not None:
-        return cell
-    return replace(cell, trainings=_trainings(config, arm, split, cell))
+    return cell if plan is None else replace(cell, trainings=_trainings(config, plans, arm, split, cell))
 
 
-def _trainings(config: ExperimentConfig, arm: str, split: _Split, cell: Cell) -> tuple[TrainConfig, ...]:
-    plan = config.plan_of(arm)
+def _trainings(config: ExperimentConfig, plans: Plans, arm: str, split: _Split, cell: Cell) -> tuple[TrainConfig, ...]:
+    plan = plans[arm]
     real = plan.data.real[0]
     seeded = plan.training.model_copy(update={"seed": split.seed})
     excluded = tuple(sorted({*real.excluded, *split.fold.test}))
     real = real.model_copy(update={"excluded": excluded, "held_out": split.validation, "only": cell.train})
     data = plan.data.model_copy(update={"real": (real,)}) if cell.train or split.validation else plan.data
-    pretraining = _pretraining(config, arm, split.seed)
+    pretraining = _pretraining(config, plans, arm, split.seed)
     if pretraining is None:
         return (_training(plan, cell.name, cell.folder / "run", data=data, training=seeded),)
     steps = seeded.steps - pretraining.training.steps
@@ -125,23 +126,20 @@ def _trainings(config: ExperimentConfig, arm: str, split: _Split, cell: Cell) ->
     return pretraining, _training(plan, cell.name, cell.folder / "run", data=data, training=rest, model=model)
 
 
-def _pretraining(config: ExperimentConfig, arm: str, seed: int) -> TrainConfig | None:
+def _pretraining(config: ExperimentConfig, plans: Plans, arm: str, seed: int) -> TrainConfig | None:
     """The pretraining of an arm, named after the first arm that has the same; None for an arm without."""
-    wanted = _synthetic_part(config, arm)
+    wanted = _synthetic_part(config, plans, arm)
     if wanted is None:
         return None
-    first = next(other for other in config.arms if _synthetic_part(config, other) == wanted)
+    first = next(other for other in plans if _synthetic_part(config, plans, other) == wanted)
     training = wanted.training.model_copy(update={"seed": seed})
     return _training(wanted, f"pretraining-{first}-seed{seed}", config.out / "pretraining" / f"{first}-seed{seed}",
                      training=training)  # fmt: skip
 
 
-def _synthetic_part(config: ExperimentConfig, arm: str) -> Plan | None:
-    settings = config.arms[arm]
-    if settings.baseline is not None:
-        return None
-    plan = config.plan_of(arm)
-    steps = min(round(settings.pretrain * plan.training.steps), plan.training.steps - 1)
+def _synthetic_part(config: ExperimentConfig, plans: Plans, arm: str) -> Plan | None:
+    plan = plans[arm]
+    steps = min(round(config.arms[arm].pretrain * plan.training.steps), plan.training.steps - 1)
     if steps < 1:
         return None
     data = plan.data.model_copy(update={"real": (), "real_fraction": None})
