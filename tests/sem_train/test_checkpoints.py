@@ -15,13 +15,7 @@ from sem_train.micrographs import read_label_map
 from sem_train.run_folder import read_history
 from sem_train.training import fit
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

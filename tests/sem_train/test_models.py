@@ -33,12 +33,7 @@ def small(name, n_classes=4):
     return build_model(ModelSettings(name=name, **SMALL[name]), n_classes, seed=0)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("name", MODELS)
