@@ -7,8 +7,7 @@ from scipy.spatial import KDTree
 from sem_train.classes import ClassMap
 from sem_train.config import UNLABELLED
 from sem_train.experiments.results import Measured, Score
-from sem_train.measure import measure_label_map
-from sem_train.measure.envelope import bridge_cracks, envelope, upright
+from sem_train.measure import measure_section, prepare
 from sem_train.measure.inclusions import measure_inclusions
 from sem_train.metrics import confusion
 
@@ -66,17 +65,13 @@ def _measured(
 
 
 def _measures(labels: np.ndarray, classes: ClassMap) -> tuple[dict[str, float | None], dict[str, float | None]]:
-    field = measure_label_map(labels, classes, None)
+    section = prepare(labels, classes)
+    field = measure_section(section, None)
     area = {name: inclusion.area_percent for name, inclusion in field.inclusions.items()}
-    cracks = classes.with_role("crack")
-    if cracks:
-        labels = upright(labels, classes)
-        bridged = bridge_cracks(labels, classes)
-        hosts = {str(c.host): envelope(bridged, classes, str(c.host)) for c in cracks}
-        for crack in cracks:
-            host = hosts[str(crack.host)]
-            inside = (labels == classes.id_of(crack.name)) & host
-            area[crack.name] = measure_inclusions(inside, str(crack.host), host, 1.0).area_percent
+    for crack in classes.with_role("crack"):
+        host = section.envelopes[str(crack.host)]
+        inside = section.mask(crack.name) & host
+        area[crack.name] = measure_inclusions(inside, str(crack.host), host, 1.0).area_percent
     return {name: layer.mean for name, layer in field.layers.items()}, area
 
 

@@ -1,9 +1,10 @@
 """Label map and pixel size in, numbers that a materials laboratory asks for out."""
 
-from sem_train.measure.field import FieldMeasurement, measure_label_map
+from sem_train.measure.field import FieldMeasurement, measure_label_map, measure_section
 from sem_train.measure.inclusions import CrackMeasurement, InclusionMeasurement
 from sem_train.measure.layers import LayerMeasurement
 from sem_train.measure.line import InclusionLine
+from sem_train.measure.section import Section, prepare
 
 __all__ = ["CrackMeasurement", "FieldMeasurement", "InclusionLine", "InclusionMeasurement", "LayerMeasurement",
-           "measure_label_map"]  # fmt: skip
+           "Section", "measure_label_map", "measure_section", "prepare"]  # fmt: skip

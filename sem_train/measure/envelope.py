@@ -14,8 +14,8 @@ SMALLEST_ISLAND_PX = 4  # fewer pixels are noise of a classifier
 EIGHT = np.ones((3, 3), dtype=bool)
 
 
-def upright(labels: np.ndarray, classes: ClassMap) -> np.ndarray:
-    """Turn a label map by a multiple of 90° until its layers run along the rows, outer side up.
+def quarter_turns(labels: np.ndarray, classes: ClassMap) -> int:
+    """Quarter turns, counter-clockwise (np.rot90), after which the layers run along the rows, outer side up.
 
     The layers run along the axis that crosses fewer boundaries. The outer side is where the
     classes of role `outside` are, or else opposite to those of role `substrate`; a map with
@@ -24,9 +24,8 @@ def upright(labels: np.ndarray, classes: ClassMap) -> np.ndarray:
     structure = _structure_ids(classes)[labels]
     down = np.count_nonzero(structure[1:] != structure[:-1])
     across = np.count_nonzero(structure[:, 1:] != structure[:, :-1])
-    if across > down:
-        labels, structure = np.rot90(labels), np.rot90(structure)
-    return np.ascontiguousarray(np.rot90(labels, 2) if _outer_side_is_down(structure, classes) else labels)
+    turns = 1 if across > down else 0
+    return turns + 2 if _outer_side_is_down(np.rot90(structure, turns), classes) else turns
 
 
 def bridge_cracks(labels: np.ndarray, classes: ClassMap) -> np.ndarray:

@@ -67,12 +67,14 @@ class LayerMeasurement:
     note: str  # what a reader must know; empty if nothing
 
 
-def measure_layer(mask: np.ndarray, pixel: float) -> tuple[LayerMeasurement, Normals | None]:
-    """Measure the envelope (H, W) bool of one layer in an upright map; `pixel` is its edge in the unit wanted."""
+def measure_layer(mask: np.ndarray, normals: Normals | None, pixel: float) -> LayerMeasurement:
+    """Measure the envelope (H, W) bool of one layer in an upright map, along the normals that `cast_normals` gave.
+
+    `pixel` is the edge of a pixel in the unit wanted.
+    """
     area = float(np.count_nonzero(mask) * pixel**2)
-    normals = cast_normals(mask)
     if normals is None:
-        return _without_normals(mask, area), None
+        return _without_normals(mask, area)
     seen = int(normals.covered.sum())
     judged = seen + int(normals.absent.sum())
     coverage = seen / judged if judged else 0.0
@@ -82,7 +84,7 @@ def measure_layer(mask: np.ndarray, pixel: float) -> tuple[LayerMeasurement, Nor
     resolved = mean_px is not None and mean_px >= RESOLVED_PX
     present = coverage >= PRESENT_COVERAGE and (mean_px is None or mean_px >= PRESENT_PX)
     zeros = len(thickness) + int(normals.absent.sum())
-    measurement = LayerMeasurement(
+    return LayerMeasurement(
         present=present,
         mean=_scaled(mean_px, pixel),
         sd=_scaled(float(thickness.std(ddof=1)), pixel) if len(thickness) > 1 else None,
@@ -99,7 +101,6 @@ def measure_layer(mask: np.ndarray, pixel: float) -> tuple[LayerMeasurement, Nor
         area=area,
         note=_note(present, resolved, mean_px, usable_fraction, coverage),
     )
-    return measurement, normals
 
 
 def cast_normals(mask: np.ndarray) -> Normals | None:

@@ -16,6 +16,8 @@ from sem_train.measure.line import InclusionLine
 from semforge.errors import InputError
 from semforge.files import whole_file
 
+NUMBERS = ("value", "standard_uncertainty", "low_95", "high_95")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -29,6 +31,10 @@ class Row:
     value: float | int | None  # None where it could not be measured; truths are 1 and 0
     unit: str  # um, um^2, px, px^2, deg, %, 1/um^2 ...; empty for counts and truths
     note: str
+    standard_uncertainty: float | None = None  # u, in the same unit; None where none is stated
+    low_95: float | None = None  # 95 % interval of the value
+    high_95: float | None = None
+    method: str = ""  # definition or standard, e.g. "ISO 1463", "ASTM E2109"
 
 
 def rows_of(image: str, field: FieldMeasurement) -> list[Row]:
@@ -53,7 +59,8 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
         writer = csv.DictWriter(file, [f.name for f in fields(Row)], lineterminator="\n")
         writer.writeheader()
         for row in rows:
-            writer.writerow(asdict(row) | {"value": "" if row.value is None else f"{row.value:.6g}"})
+            numbers = {k: "" if v is None else f"{v:.6g}" for k, v in asdict(row).items() if k in NUMBERS}
+            writer.writerow(asdict(row) | numbers)
 
 
 def refuse_bad_target(path: Path, suffix: str) -> None:
