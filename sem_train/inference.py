@@ -101,12 +101,16 @@ class TrainedModel:
         if image.ndim != 2 or 0 in image.shape:
             raise ValueError(f"image has shape {image.shape}, expected (height, width)")
         data = self.config.data
+        return self.predict_normalised(normalise(image, data.normalisation, data.reference_levels))
+
+    def predict_normalised(self, levels: np.ndarray) -> Prediction:
+        """As `predict`, of grey levels (H, W) float32 that are normalised as in training."""
+        data = self.config.data
         device = next(self.network.parameters()).device
-        x = torch.from_numpy(normalise(image, data.normalisation, data.reference_levels))[None].to(device)
-        x = resize_image(x, scaled_shape(image.shape, data.scale))
+        x = resize_image(torch.from_numpy(levels)[None].to(device), scaled_shape(levels.shape, data.scale))
         with torch.inference_mode(), autocasts(self.config.training.precision, device):
             p = window_probabilities(self.network, x[None], 2 * data.crop_px)[0]
-        p = resize_image(p, image.shape).cpu().numpy()
+        p = resize_image(p, levels.shape).cpu().numpy()
         return Prediction(p.argmax(axis=0).astype(np.uint8), p)
 
 

@@ -1,6 +1,6 @@
 """What happens to an image between file and model: normalisation, resizing, augmentation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -26,22 +26,34 @@ def normalise(image: np.ndarray, how: str, reference: Sequence[float] = ()) -> n
     adaptive histogram equalisation; `reference`: the image's quantiles go to those of `reference`, evenly spaced
     shares from 0 to 1. The last two leave a databar out of account. A flat image becomes 0.
     """
-    full_scale = np.iinfo(image.dtype).max if np.issubdtype(image.dtype, np.integer) else 1
-    x = image.astype(np.float32) / full_scale
-    specimen = x[: len(x) - databar_rows(image)] if how in ("clahe", "reference") else x
+    return normaliser(image, how, reference)(image)
+
+
+def normaliser(sample: np.ndarray, how: str, reference: Sequence[float] = ()) -> Callable[[np.ndarray], np.ndarray]:
+    """What `normalise` does to any part of an image, with the levels of `sample`: all of it, or every n-th row.
+
+    `clahe` equalises each part by itself.
+    """
+    levels = _full_scale(sample)
+    specimen = levels[: len(levels) - databar_rows(sample)] if how in ("clahe", "reference") else levels
     if how == "standard":
-        centre, half = x.mean(dtype=np.float64), x.std(dtype=np.float64)
+        centre, half = levels.mean(dtype=np.float64), levels.std(dtype=np.float64)
     elif how == "none":
         centre, half = 0.5, 0.5
     else:
         low, high = np.percentile(specimen, PERCENTILES)
         centre, half = (low + high) / 2, (high - low) / 2
     if half <= FLAT:
-        return np.zeros_like(x)
+        return lambda image: np.zeros(image.shape, dtype=np.float32)
     if how == "reference":
-        return _matched(x, specimen, reference)
-    x = ((x - centre) / half).astype(np.float32)
-    return _equalised(x) if how == "clahe" else x
+        return _matcher(specimen, reference)
+    scaled = lambda image: ((_full_scale(image) - centre) / half).astype(np.float32)
+    return (lambda image: _equalised(scaled(image))) if how == "clahe" else scaled
+
+
+def _full_scale(image: np.ndarray) -> np.ndarray:
+    """Grey levels as float32, 0 to full scale as 0 to 1; floats as they are."""
+    return image.astype(np.float32) / (np.iinfo(image.dtype).max if np.issubdtype(image.dtype, np.integer) else 1)
 
 
 def quantiles(image: np.ndarray) -> np.ndarray:
@@ -60,12 +72,12 @@ def databar_rows(image: np.ndarray) -> int:
     return rows if BAR_LEAST <= rows <= BAR_MOST * height else 0
 
 
-def _matched(x: np.ndarray, specimen: np.ndarray, reference: Sequence[float]) -> np.ndarray:
+def _matcher(specimen: np.ndarray, reference: Sequence[float]) -> Callable[[np.ndarray], np.ndarray]:
     """Levels replaced by the reference's at the same rank; equal levels stay equal."""
     levels, counts = np.unique(specimen, return_counts=True)
     ranks = (np.cumsum(counts) - counts / 2) / specimen.size
     shares = np.linspace(0, 1, len(reference))
-    return np.interp(x, levels, np.interp(ranks, shares, reference)).astype(np.float32)
+    return lambda image: np.interp(_full_scale(image), levels, np.interp(ranks, shares, reference)).astype(np.float32)
 
 
 def _equalised(x: np.ndarray) -> np.ndarray:
