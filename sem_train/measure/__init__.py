@@ -4,7 +4,8 @@ from sem_train.measure.field import FieldMeasurement, measure_label_map, measure
 from sem_train.measure.inclusions import CrackMeasurement, InclusionMeasurement
 from sem_train.measure.layers import LayerMeasurement
 from sem_train.measure.line import InclusionLine
+from sem_train.measure.profile import Profile
 from sem_train.measure.section import Section, prepare
 
 __all__ = ["CrackMeasurement", "FieldMeasurement", "InclusionLine", "InclusionMeasurement", "LayerMeasurement",
-           "Section", "measure_label_map", "measure_section", "prepare"]  # fmt: skip
+           "Profile", "Section", "measure_label_map", "measure_section", "prepare"]  # fmt: skip

@@ -40,7 +40,7 @@ def measure_section(section: Section, pixel_size_um: float | None) -> FieldMeasu
         raise InputError(f"pixel size is {pixel_size_um:g} µm, expected more than zero")
     pixel = 1.0 if pixel_size_um is None else float(pixel_size_um)
     classes = section.classes
-    layers = {name: measure_layer(mask, section.normals[name], pixel) for name, mask in section.envelopes.items()}
+    layers = {name: measure_layer(section, name, pixel) for name in section.envelopes}
     inclusions: dict[str, InclusionMeasurement] = {}
     lines: dict[str, InclusionLine] = {}
     for inclusion in classes.with_role("inclusion"):
