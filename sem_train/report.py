@@ -9,7 +9,6 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
@@ -23,6 +22,7 @@ from sem_train.overlays import COLOURS, overlay
 from sem_train.run_folder import read_history
 from semforge.errors import InputError
 from semforge.files import write_text
+from semforge.pages import page_environment
 
 PICTURE_PX = 640  # longest side of a picture in the page
 BAR_SHARE = 0.3  # a scale bar is at most this share of the picture's width
@@ -60,10 +60,7 @@ def write_report(path: Path, evaluation: Evaluation) -> None:
 
 def render_report(evaluation: Evaluation) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("sem_train"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
+    environment = page_environment("sem_train")
     environment.filters |= {"num": number, "signed": lambda x, digits=2: number(x, digits, sign=True)}
     try:
         history = read_history(evaluation.run)

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Group
 
 from blender_gen.sample import SampleFile
@@ -32,6 +31,7 @@ from render_farm.views.status import UNKNOWN, AskQueue, Work, who_works
 from render_farm.work.probe import PROBE
 from semforge.errors import InputError
 from semforge.files import whole_file, write_text
+from semforge.pages import page_environment
 from semforge.tables import turned_table
 
 AskCharged = Callable[[Collection[str]], float | None]
@@ -210,10 +210,7 @@ def picture(books: Books) -> bytes:
 
 def render_page(books: Books) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("render_farm.views"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
+    environment = page_environment("render_farm.views")
     environment.filters["num"] = _number
     report = books.report
     image = base64.b64encode(picture(books)).decode() if books.stints else None

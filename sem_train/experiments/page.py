@@ -6,7 +6,6 @@ from datetime import date
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sem_train.classes import ClassMap
 from sem_train.experiments.analysis import Analysis
@@ -15,6 +14,7 @@ from sem_train.experiments.quantities import Quantity
 from sem_train.experiments.tables import HEADINGS, UNTESTED, cells_of, rows_of, title_of
 from sem_train.experiments.verdict import overall, verdicts, warnings
 from sem_train.overlays import COLOURS
+from semforge.pages import page_environment
 
 
 def render_page(
@@ -22,12 +22,8 @@ def render_page(
     cases: Sequence[CaseRow],
 ) -> str:  # fmt: skip
     """The page as text. `about` says where the results come from; lists and dicts in it are shown as YAML."""
-    environment = Environment(
-        loader=PackageLoader("sem_train"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
     nested = {key: value for key, value in about.items() if isinstance(value, dict | list | tuple)}
-    return environment.get_template("experiment.html.j2").render(
+    return page_environment("sem_train").get_template("experiment.html.j2").render(
         title=title, today=date.today().isoformat(), a=analysis, answer=overall(analysis), verdicts=verdicts(analysis),
         warnings=warnings(analysis), headings=HEADINGS, brief_headings=UNTESTED,
         primary=[_table(q, analysis) for q in analysis.primary],
