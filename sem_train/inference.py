@@ -22,6 +22,7 @@ from semforge.files import existing_file
 
 CHECKPOINT_KEY = "semforge"
 OVERLAP = 0.25
+WINDOW_CROPS = 4  # edge of a window over that of a training crop: fewer, larger windows overlap less
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class TrainedModel:
         device = next(self.network.parameters()).device
         x = resize_image(torch.from_numpy(levels)[None].to(device), scaled_shape(levels.shape, data.scale))
         with torch.inference_mode(), autocasts(self.config.training.precision, device):
-            p = window_probabilities(self.network, x[None], 2 * data.crop_px)[0]
+            p = window_probabilities(self.network, x[None], WINDOW_CROPS * data.crop_px)[0]
         p = resize_image(p, levels.shape).cpu().numpy()
         return Prediction(p.argmax(axis=0).astype(np.uint8), p)
 
@@ -121,7 +122,7 @@ def window_probabilities(network: nn.Module, image: torch.Tensor, window_px: int
     into one window is seen whole, its border repeated up to the next multiple of 32.
     """
     window = [min(window_px, -(-size // PATCH_PX) * PATCH_PX) for size in image.shape[-2:]]
-    slide = SlidingWindowInferer(window, sw_batch_size=4, overlap=OVERLAP, mode="gaussian", padding_mode="replicate")
+    slide = SlidingWindowInferer(window, sw_batch_size=2, overlap=OVERLAP, mode="gaussian", padding_mode="replicate")
     return slide(image, lambda x: network(x).float().softmax(dim=1))
 
 

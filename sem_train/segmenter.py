@@ -10,7 +10,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from sem_train.config import UNLABELLED, Plan
 from sem_train.data import Gathered
 from sem_train.distributed import total
-from sem_train.inference import CHECKPOINT_KEY, TrainedOn, window_probabilities
+from sem_train.inference import CHECKPOINT_KEY, WINDOW_CROPS, TrainedOn, window_probabilities
 from sem_train.losses import build_loss
 from sem_train.metrics import dice, iou, mean_over_present
 from sem_train.models import build_model
@@ -60,7 +60,7 @@ class Segmenter(L.LightningModule):
         if batch_idx >= len(range(self.global_rank, self._held_out, self.trainer.world_size)):
             return  # a picture to have one at all: a process without any would not take part in the sums
         images, labels = batch
-        p = window_probabilities(self.network, images, 2 * self.plan.data.crop_px)
+        p = window_probabilities(self.network, images, WINDOW_CROPS * self.plan.data.crop_px)
         self._validation_losses.append(self.loss(p.clamp_min(torch.finfo(p.dtype).tiny).log(), labels))
         self.confusion.update(p, labels.long())
 
