@@ -1,1 +1,1 @@
-"""To Fiji and back: measurement lines and layer outlines as ImageJ selections (ROIs), and what a person made of them."""
+"""To Fiji and back: lines and outlines as ImageJ selections (ROIs), and what a person made of them."""

@@ -60,7 +60,7 @@ def _outline(piece: np.ndarray, window: tuple[slice, ...]) -> np.ndarray:
     (ring,) = (np.flip(r, axis=1) - 1.0 for r in rings)
     simpler = (approximate_polygon(ring, tolerance)[:-1] for tolerance in SIMPLER_PX)
     polygon = next((p for p in simpler if _encloses(p, filled)), ring[:-1])
-    return polygon + (window[1].start, window[0].start)
+    return polygon + np.array([window[1].start, window[0].start])
 
 
 def _encloses(polygon: np.ndarray, mask: np.ndarray) -> bool:

@@ -1,0 +1,56 @@
+"""What is written for Fiji: lines and outlines of one label map, each saying what it is and of which map."""
+
+import hashlib
+
+import numpy as np
+from roifile import ImagejRoi
+
+from sem_train.classes import ClassMap
+from sem_train.fiji.lines import MeasuringLine
+from sem_train.fiji.names import line_name, outline_name
+from sem_train.fiji.polygons import outlines
+from sem_train.fiji.rois import area_roi, line_roi
+from sem_train.measure.section import Section
+from sem_train.overlays import COLOURS
+
+# ImageJ keeps these properties when a selection is moved, renamed, copied or saved again
+IMAGE = "semforge_image"  # `identity` of the label map
+LINES = "semforge_lines"  # lines a layer that were laid
+CLASS = "semforge_class"  # class id
+NUMBER = "semforge_number"  # of the line in its layer, or of the outline
+
+
+def identity(labels: np.ndarray) -> str:
+    """What tells one label map (H, W) from another, whatever file it is in."""
+    ids = np.ascontiguousarray(labels, dtype=np.uint8)
+    return "labels-" + hashlib.sha256(repr(ids.shape).encode() + ids.tobytes()).hexdigest()[:16]
+
+
+def selections(
+    section: Section, lines: dict[str, tuple[MeasuringLine, ...]], image: str
+) -> list[ImagejRoi]:  # fmt: skip
+    """The lines of each layer and then the outlines of its envelope, coloured by class; `image` is their `identity`."""
+    classes = section.classes
+    rois = []
+    for layer, of_layer in lines.items():
+        about: dict[str, str | int] = {IMAGE: image, LINES: len(of_layer), CLASS: classes.id_of(layer)}
+        for line in of_layer:
+            name = line_name(layer, line.number, len(of_layer), line.missing)
+            rois.append(line_roi(name, line.ends, colour_of(layer, classes), about | {NUMBER: line.number}))
+    for layer, mask in image_envelopes(section).items():
+        about = {IMAGE: image, LINES: len(lines[layer]), CLASS: classes.id_of(layer)}
+        for number, polygon in enumerate(outlines(mask), start=1):
+            roi = area_roi(outline_name(layer, number), polygon, colour_of(layer, classes), about | {NUMBER: number})
+            rois.append(roi)
+    return rois
+
+
+def image_envelopes(section: Section) -> dict[str, np.ndarray]:
+    """The envelopes (H, W) bool of the layers in the image as it was given."""
+    return {layer: np.rot90(mask, -section.turns) for layer, mask in section.envelopes.items()}
+
+
+def colour_of(name: str, classes: ClassMap) -> tuple[int, int, int]:
+    """The colour of a class in overlays."""
+    red, green, blue = COLOURS[classes.id_of(name) % len(COLOURS)].astype(int).tolist()
+    return red, green, blue
