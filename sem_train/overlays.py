@@ -6,15 +6,13 @@ import numpy as np
 from PIL import Image
 
 from sem_train.classes import ClassMap
+from sem_train.colours import COLOURS, is_tinted
 from sem_train.config import UNLABELLED
 from sem_train.transforms import normalise
 from semforge.files import whole_file
 
-# Okabe and Ito's colours, told apart also by colour-blind readers
-COLOURS = np.array(
-    [(230, 159, 0), (86, 180, 233), (0, 158, 115), (213, 94, 0), (204, 121, 167), (240, 228, 66), (0, 114, 178)],
-    dtype=np.float32,
-)
+__all__ = ["COLOURS", "is_tinted", "overlay", "write_overlay"]
+
 OPACITY = 0.45
 
 
@@ -23,7 +21,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, classes: ClassMap) -> np.ndar
     grey = ((normalise(image, "percentile").clip(-1, 1) + 1) * 127.5)[..., None].repeat(3, axis=-1)
     tints = np.zeros((UNLABELLED + 1, 4), dtype=np.float32)
     for i, kind in enumerate(classes.classes):
-        if kind.role not in ("background", "outside"):
+        if is_tinted(kind.role):
             tints[i] = (*COLOURS[i % len(COLOURS)], OPACITY)
     tint = tints[labels]
     opacity = tint[..., 3:]

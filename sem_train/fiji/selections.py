@@ -5,13 +5,12 @@ import hashlib
 import numpy as np
 from roifile import ImagejRoi
 
-from sem_train.classes import ClassMap
+from sem_train.colours import colour_of
 from sem_train.fiji.lines import MeasuringLine
 from sem_train.fiji.names import line_name, outline_name
 from sem_train.fiji.polygons import outlines
 from sem_train.fiji.rois import area_roi, line_roi
 from sem_train.measure.section import Section
-from sem_train.overlays import COLOURS
 
 # ImageJ keeps these properties when a selection is moved, renamed, copied or saved again
 IMAGE = "semforge_image"  # `identity` of the label map
@@ -48,9 +47,3 @@ def selections(
 def image_envelopes(section: Section) -> dict[str, np.ndarray]:
     """The envelopes (H, W) bool of the layers in the image as it was given."""
     return {layer: np.rot90(mask, -section.turns) for layer, mask in section.envelopes.items()}
-
-
-def colour_of(name: str, classes: ClassMap) -> tuple[int, int, int]:
-    """The colour of a class in overlays."""
-    red, green, blue = COLOURS[classes.id_of(name) % len(COLOURS)].astype(int).tolist()
-    return red, green, blue

@@ -34,7 +34,7 @@ def corrected_labels(labels: np.ndarray, section: Section, outlines: Sequence[Ou
     """
     classes = section.classes
     if not outlines:
-        raise InputError("has no outlined area, expected some to make labels of; save all selections")
+        raise InputError("has no outlined area to make labels of; save all selections")
     before = image_envelopes(section)
     after: dict[str, np.ndarray] = {}
     for outline in outlines:
