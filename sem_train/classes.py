@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from semforge.errors import InputError
 from semforge.settings import Settings
 
-Role = Literal["background", "outside", "layer", "substrate", "inclusion", "crack"]
+Role = Literal["background", "outside", "layer", "substrate", "inclusion", "crack", "particle"]
 
 
 class LabelClass(Settings):

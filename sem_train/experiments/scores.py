@@ -8,7 +8,7 @@ from sem_train.classes import ClassMap
 from sem_train.config import UNLABELLED
 from sem_train.experiments.results import Measured, Score
 from sem_train.measure import measure_section, prepare
-from sem_train.measure.inclusions import measure_inclusions
+from sem_train.measure.inclusions import area_percent
 from sem_train.metrics import confusion
 
 
@@ -69,9 +69,7 @@ def _measures(labels: np.ndarray, classes: ClassMap) -> tuple[dict[str, float | 
     field = measure_section(section, None)
     area = {name: inclusion.area_percent for name, inclusion in field.inclusions.items()}
     for crack in classes.with_role("crack"):
-        host = section.envelopes[str(crack.host)]
-        inside = section.mask(crack.name) & host
-        area[crack.name] = measure_inclusions(inside, str(crack.host), host, 1.0).area_percent
+        area[crack.name] = area_percent(section.mask(crack.name), section.envelopes[str(crack.host)])
     return {name: layer.mean for name, layer in field.layers.items()}, area
 
 

@@ -1,14 +1,18 @@
 """One field of view, from class ids to numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Literal
 
 import numpy as np
 
 from sem_train.classes import ClassMap
-from sem_train.measure.inclusions import CrackMeasurement, InclusionMeasurement, measure_cracks, measure_inclusions
+from sem_train.measure.cracks import CrackMeasurement, measure_cracks
+from sem_train.measure.inclusions import InclusionMeasurement, measure_inclusions
 from sem_train.measure.layers import LayerMeasurement, measure_layer
 from sem_train.measure.line import InclusionLine, find_line
+from sem_train.measure.neighbours import Region
+from sem_train.measure.particles import ParticleMeasurement, measure_particles
 from sem_train.measure.section import Section, prepare
 from semforge.errors import InputError
 
@@ -23,10 +27,11 @@ class FieldMeasurement:
     inclusions: dict[str, InclusionMeasurement]
     lines: dict[str, InclusionLine]  # of each inclusion class, e.g. the pore line
     cracks: dict[str, CrackMeasurement]
+    particles: dict[str, ParticleMeasurement] = field(default_factory=dict)
 
 
 def measure_label_map(labels: np.ndarray, classes: ClassMap, pixel_size_um: float | None) -> FieldMeasurement:
-    """Measure layers, inclusions, their lines and cracks in class ids (H, W).
+    """Measure layers, inclusions, their lines, cracks and particles in class ids (H, W).
 
     `pixel_size_um` is the edge of a square pixel; without it, lengths are in pixels.
     Raises InputError if an id has no class, or the pixel size is not positive.
@@ -36,20 +41,43 @@ def measure_label_map(labels: np.ndarray, classes: ClassMap, pixel_size_um: floa
 
 def measure_section(section: Section, pixel_size_um: float | None) -> FieldMeasurement:
     """Measure what `prepare` made ready, as `measure_label_map` does."""
-    if pixel_size_um is not None and not (np.isfinite(pixel_size_um) and pixel_size_um > 0):
-        raise InputError(f"pixel size is {pixel_size_um:g} µm, expected more than zero")
-    pixel = 1.0 if pixel_size_um is None else float(pixel_size_um)
+    unit, pixel = _scale(pixel_size_um)
     classes = section.classes
     layers = {name: measure_layer(section, name, pixel) for name in section.envelopes}
+    rooms = {name: cache(partial(Region, envelope)) for name, envelope in section.envelopes.items()}
     inclusions: dict[str, InclusionMeasurement] = {}
     lines: dict[str, InclusionLine] = {}
     for inclusion in classes.with_role("inclusion"):
         name, host = inclusion.name, str(inclusion.host)
         mask = section.mask(name) & section.envelopes[host]
-        inclusions[name] = measure_inclusions(mask, host, section.envelopes[host], pixel)
+        inclusions[name] = measure_inclusions(section, name, pixel, rooms[host])
         lines[name] = find_line(mask, host, section.normals[host], pixel)
-    cracks = {
-        crack.name: measure_cracks(section.mask(crack.name), str(crack.host), pixel)
-        for crack in classes.with_role("crack")
+    cracks = {c.name: measure_cracks(section, c.name, pixel) for c in classes.with_role("crack")}
+    particles = {
+        c.name: measure_particles(section.mask(c.name), pixel, section.in_image) for c in classes.with_role("particle")
     }
-    return FieldMeasurement("px" if pixel_size_um is None else "um", pixel_size_um, layers, inclusions, lines, cracks)
+    return FieldMeasurement(unit, pixel_size_um, layers, inclusions, lines, cracks, particles)
+
+
+def measure_instance_map(
+    instances: np.ndarray, pixel_size_um: float | None, name: str = "particle"
+) -> FieldMeasurement:
+    """Measure particles that an instance map (H, W) int already tells apart: 0 is none, each other number is one.
+
+    Raises InputError if the array is no such map, or the pixel size is not positive.
+    """
+    if instances.ndim != 2 or instances.size == 0 or instances.dtype.kind not in "iu" or instances.min() < 0:
+        raise InputError(
+            f"instance map is {instances.dtype} of shape {instances.shape}, expected numbers (height, width), 0 or more"
+        )
+    unit, pixel = _scale(pixel_size_um)
+    return FieldMeasurement(unit, pixel_size_um, {}, {}, {}, {}, {name: measure_particles(instances, pixel)})
+
+
+def _scale(pixel_size_um: float | None) -> tuple[Literal["um", "px"], float]:
+    """The unit, and the edge of a pixel in it."""
+    if pixel_size_um is None:
+        return "px", 1.0
+    if not (np.isfinite(pixel_size_um) and pixel_size_um > 0):
+        raise InputError(f"pixel size is {pixel_size_um:g} µm, expected more than zero")
+    return "um", float(pixel_size_um)

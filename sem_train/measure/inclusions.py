@@ -1,18 +1,25 @@
-"""Pores, precipitates and cracks: how much of the layer they take, how many there are, how large.
+"""Pores and precipitates: how much of the layer they take, how many, how large, and how they lie.
 
 Porosity follows ASTM E2109: 100·A_pore/A_layer, the layer's area including its pores.
 Objects that the frame cuts count for area and by half for number (ASTM E112, planimetric
-procedure), never for size.
+procedure), never for size. What touches, corners included, is one object: a section through one
+body says nothing of where two begin.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from skimage.measure import regionprops
-from skimage.morphology import skeletonize
 
-SMALLEST_OBJECT_PX = 4  # fewer pixels are counted for area only: their size is the pixel's
+from sem_train.measure.distributions import SizeDistribution, distribution
+from sem_train.measure.interfaces import Histogram, distance_px, histogram
+from sem_train.measure.neighbours import Neighbours, Region, Room, measure_neighbours, nearest_px
+from sem_train.measure.normals import Normals
+from sem_train.measure.section import Section
+from sem_train.measure.shapes import measure_shapes
+from sem_train.measure.single import Objects, reported, without_specks
+
 EIGHT = np.ones((3, 3), dtype=bool)
 
 
@@ -27,73 +34,76 @@ class InclusionMeasurement:
     ecd: tuple[float, ...]  # equivalent circle diameters √(4A/π) of the objects not cut by the frame
     ecd_mean: float | None
     ecd_median: float | None
+    sizes: SizeDistribution | None  # of `ecd`; None without
+    mean_free_path: float | None  # along rows and columns between objects, (1 - A_A)/N_L, ASTM E1245
+    neighbours: Neighbours
+    to_outer: Histogram | None  # centroids by their distance from the host's outer interface; None without host
+    to_inner: Histogram | None
+    objects: Objects  # one by one, cut ones included
 
 
-@dataclass(frozen=True)
-class CrackMeasurement:
-    """All cracks of one class. Lengths in the field's unit."""
+def measure_inclusions(
+    section: Section, name: str, pixel: float, room: Callable[[], Room] | None = None
+) -> InclusionMeasurement:
+    """Measure the inclusions of one class within the envelope of their host; `pixel` is its edge in the unit.
 
-    host: str
-    count: int
-    total_length: float  # along the middle lines, branches included
-    mean_opening: float | None  # area over length
-
-
-def measure_inclusions(mask: np.ndarray, host: str, envelope: np.ndarray, pixel: float) -> InclusionMeasurement:
-    """Measure inclusions (H, W) bool within the envelope (H, W) bool of their host; `pixel` is its edge in the unit."""
-    within = mask & envelope
+    `room` gives the `Region` of the host's envelope; left out, it is made.
+    """
+    host = str(section.classes.classes[section.classes.id_of(name)].host)
+    envelope, normals = section.envelopes[host], section.normals[host]
+    within = section.mask(name) & envelope
     host_px = int(np.count_nonzero(envelope))
-    objects, _ = ndimage.label(within, EIGHT)
-    area = np.bincount(objects.ravel())[1:]
-    counted = area >= SMALLEST_OBJECT_PX
-    rim = np.concatenate([objects[0], objects[-1], objects[:, 0], objects[:, -1]])
-    cut = np.isin(np.arange(1, len(area) + 1), rim)
-    ecd = np.sqrt(4 * area[counted & ~cut] / np.pi) * pixel
-    number = np.count_nonzero(counted & ~cut) + np.count_nonzero(counted & cut) / 2
+    objects = without_specks(ndimage.label(within, EIGHT)[0])
+    shapes = measure_shapes(objects)
+    whole = ~shapes.cut
+    number = np.count_nonzero(whole) + np.count_nonzero(shapes.cut) / 2
+    density = number / (host_px * pixel**2) if host_px else None
+    ecd = shapes.ecd[whole] * pixel
+    if len(whole) > 1:
+        neighbours = measure_neighbours(shapes.centroid, whole, room() if room else Region(envelope), density, pixel)
+    else:
+        neighbours = Neighbours(None, 0, None, None)
+    measured = reported(
+        shapes, pixel, section.in_image, nearest_px(shapes.centroid),
+        to_outer_px=_distance_px(shapes.centroid, normals, "outer"),
+        to_inner_px=_distance_px(shapes.centroid, normals, "inner"),
+    )  # fmt: skip
+    thickness = _mean_thickness(normals, pixel)
     return InclusionMeasurement(
         host=host,
-        area_percent=100 * float(area.sum()) / host_px if host_px else None,
-        count=int(counted.sum()),
-        number_density=number / (host_px * pixel**2) if host_px else None,
-        ecd=tuple(float(d) for d in ecd),
+        area_percent=area_percent(within, envelope),
+        count=len(measured),
+        number_density=density,
+        ecd=tuple(ecd.tolist()),
         ecd_mean=float(ecd.mean()) if len(ecd) else None,
         ecd_median=float(np.median(ecd)) if len(ecd) else None,
+        sizes=distribution(ecd),
+        mean_free_path=_mean_free_path(within, envelope, pixel),
+        neighbours=neighbours,
+        to_outer=histogram(measured.to_outer, thickness) if thickness else None,
+        to_inner=histogram(measured.to_inner, thickness) if thickness else None,
+        objects=measured,
     )
 
 
-def measure_cracks(mask: np.ndarray, host: str, pixel: float) -> CrackMeasurement:
-    """Count cracks (H, W) bool and follow their middle lines; specks below SMALLEST_OBJECT_PX are left out."""
-    objects, _ = ndimage.label(mask, EIGHT)
-    length_px, area_px, count = 0.0, 0.0, 0
-    for crack in regionprops(objects):
-        if crack.area < SMALLEST_OBJECT_PX:
-            continue
-        count += 1
-        area_px += crack.area
-        length_px += _crack_length_px(np.pad(crack.image, 1), float(crack.area))
-    return CrackMeasurement(host, count, length_px * pixel, area_px / length_px * pixel if count else None)
+def area_percent(mask: np.ndarray, envelope: np.ndarray) -> float | None:
+    """Area of a mask (H, W) bool in percent of an envelope (H, W) bool that holds it; None where that is empty."""
+    host_px = np.count_nonzero(envelope)
+    return 100 * np.count_nonzero(mask & envelope) / host_px if host_px else None
 
 
-def _crack_length_px(image: np.ndarray, area: float) -> float:
-    """Length of a crack's skeleton, and of what thinning took off its two ends.
-
-    Steps along rows or columns, diagonal steps and corners between the two kinds are weighted
-    as by Vossepoel & Smeulders (Computer Graphics and Image Processing 20, 1982, 347).
-    """
-    skeleton = skeletonize(image)
-    straight = sum(_shifted(skeleton, r, c) for r, c in ((0, 1), (1, 0), (0, -1), (-1, 0)))
-    diagonal = sum(
-        # beside a right angle a diagonal step would be the same step twice
-        _shifted(skeleton, r, c) & (1 - _shifted(skeleton, r, 0)) & (1 - _shifted(skeleton, 0, c))
-        for r, c in ((1, 1), (1, -1), (-1, 1), (-1, -1))
-    )
-    straight, diagonal = straight * skeleton, diagonal * skeleton
-    corners = np.count_nonzero((straight > 0) & (diagonal > 0))
-    steps = max(0.980 * straight.sum() / 2 + 1.406 * diagonal.sum() / 2 - 0.091 * corners, 0.0)
-    # each end lost about half the opening: length = steps + area / length
-    return float(steps / 2 + np.sqrt(steps**2 / 4 + area))
+def _mean_free_path(within: np.ndarray, envelope: np.ndarray, pixel: float) -> float | None:
+    """Way between objects on all test lines along rows and columns: their length outside objects over objects met."""
+    ends = np.count_nonzero(within[1:] != within[:-1]) + np.count_nonzero(within[:, 1:] != within[:, :-1])
+    between = 2 * (np.count_nonzero(envelope) - np.count_nonzero(within))
+    return between / (ends / 2) * pixel if ends else None
 
 
-def _shifted(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """(H, W) int: the neighbour that many rows down and columns right; the rim of `image` is empty."""
-    return np.roll(image, (-rows, -columns), axis=(0, 1)).astype(int)
+def _distance_px(points: np.ndarray, normals: Normals | None, side: str) -> np.ndarray | None:
+    return None if normals is None else distance_px(points, normals, "outer" if side == "outer" else "inner")
+
+
+def _mean_thickness(normals: Normals | None, pixel: float) -> float | None:
+    if normals is None or not normals.usable.any():
+        return None
+    return float(normals.thickness_px.mean()) * pixel

@@ -10,9 +10,9 @@ from rich.console import Group
 from rich.table import Table
 
 from sem_train.measure.field import FieldMeasurement
-from sem_train.measure.inclusions import CrackMeasurement, InclusionMeasurement
 from sem_train.measure.layers import LayerMeasurement
 from sem_train.measure.line import InclusionLine
+from sem_train.measure.quantities import Quantity, of_crack, of_inclusion, of_particles
 from semforge.errors import InputError
 from semforge.files import whole_file
 
@@ -24,7 +24,7 @@ class Row:
     """One number of one image."""
 
     image: str
-    kind: str  # layer, inclusion, line or crack
+    kind: str  # layer, inclusion, line, crack or particle
     name: str  # the class
     host: str  # the layer it lies in; empty for layers
     quantity: str
@@ -45,12 +45,18 @@ def rows_of(image: str, field: FieldMeasurement) -> list[Row]:
         found += [Row(image, "layer", name, "", q, v, u, layer.note) for q, v, u in _layer(layer, unit)]
     for name, inclusion in field.inclusions.items():
         note = "" if inclusion.area_percent is not None else f"no {inclusion.host} in the map"
-        found += [Row(image, "inclusion", name, inclusion.host, *q, note) for q in _inclusion(inclusion, unit)]
+        found += [_row(image, "inclusion", name, inclusion.host, q, note) for q in of_inclusion(inclusion, unit)]
     for name, line in field.lines.items():
         found += [Row(image, "line", name, line.host, *q, "") for q in _line(line, unit)]
     for name, crack in field.cracks.items():
-        found += [Row(image, "crack", name, crack.host, *q, "") for q in _crack(crack, unit)]
+        found += [_row(image, "crack", name, crack.host, q, "") for q in of_crack(crack, unit)]
+    for name, particles in field.particles.items():
+        found += [_row(image, "particle", name, "", q, particles.note) for q in of_particles(particles, unit)]
     return found
+
+
+def _row(image: str, kind: str, name: str, host: str, q: Quantity, note: str) -> Row:
+    return Row(image, kind, name, host, q.name, q.value, q.unit, note, method=q.method)
 
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:
@@ -108,16 +114,16 @@ def _summary(field: FieldMeasurement, unit: str) -> Iterator[tuple[str, ...]]:
     for name, crack in field.cracks.items():
         note = f"{crack.total_length:.1f} {unit} long in all" if crack.count else ""
         yield name, "", "", "", "", str(crack.count), "", note
+    for name, particles in field.particles.items():
+        mean = particles.sizes.mean if particles.sizes else None
+        yield name, "", "", "", "", str(particles.count), _shown(mean), particles.note
 
 
 def _shown(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-Quantity = tuple[str, float | int | None, str]
-
-
-def _layer(layer: LayerMeasurement, unit: str) -> list[Quantity]:
+def _layer(layer: LayerMeasurement, unit: str) -> list[tuple[str, float | int | None, str]]:
     return [
         ("present", int(layer.present), ""),
         ("thickness_mean", layer.mean, unit),
@@ -135,29 +141,11 @@ def _layer(layer: LayerMeasurement, unit: str) -> list[Quantity]:
     ]
 
 
-def _inclusion(inclusion: InclusionMeasurement, unit: str) -> list[Quantity]:
-    return [
-        ("area_percent", inclusion.area_percent, "%"),
-        ("count", inclusion.count, ""),
-        ("number_density", inclusion.number_density, f"1/{unit}^2"),
-        ("ecd_mean", inclusion.ecd_mean, unit),
-        ("ecd_median", inclusion.ecd_median, unit),
-    ]
-
-
-def _line(line: InclusionLine, unit: str) -> list[Quantity]:
+def _line(line: InclusionLine, unit: str) -> list[tuple[str, float | int | None, str]]:
     return [
         ("present", int(line.present), ""),
         ("score", line.score, "sd"),
         ("depth", line.depth, unit),
         ("depth_fraction", line.depth_fraction, ""),
         ("linear_coverage", None if line.linear_coverage is None else 100 * line.linear_coverage, "%"),
-    ]
-
-
-def _crack(crack: CrackMeasurement, unit: str) -> list[Quantity]:
-    return [
-        ("count", crack.count, ""),
-        ("length_total", crack.total_length, unit),
-        ("opening_mean", crack.mean_opening, unit),
     ]
