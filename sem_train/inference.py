@@ -126,15 +126,23 @@ def window_probabilities(network: nn.Module, image: torch.Tensor, window_px: int
     return slide(image, lambda x: network(x).float().softmax(dim=1))
 
 
-def read_checkpoint(run: Path) -> Checkpoint:
-    """The last checkpoint of a training run's folder, or a checkpoint file, in main memory.
+def checkpoint_of(run: Path) -> Path:
+    """The last checkpoint of a training run's folder; a checkpoint file is its own.
 
-    Raises InputError if there is no run, or none that has a checkpoint yet, or one that cannot be read.
+    Raises InputError if there is no run, or none that has a checkpoint yet.
     """
     run = Path(run)
     if not run.exists():
         raise InputError(f"{run}: no such folder, expected a training run")
-    path = existing_file(RunFolder(run).last if run.is_dir() else run, "the checkpoint of a training run")
+    return existing_file(RunFolder(run).last if run.is_dir() else run, "the checkpoint of a training run")
+
+
+def read_checkpoint(run: Path) -> Checkpoint:
+    """The checkpoint of a training run's folder (`checkpoint_of`), or a checkpoint file, in main memory.
+
+    Raises InputError as `checkpoint_of` does, and if it cannot be read.
+    """
+    path = checkpoint_of(run)
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         about = stored[CHECKPOINT_KEY]
