@@ -13,7 +13,7 @@ from blender_gen.sample import DATASET, SampleFile
 from sem_train.classes import ClassMap
 from sem_train.config import UNLABELLED, RealData
 from sem_train.data.pictures import file_identity, read_real, read_sample, real_pictures
-from sem_train.micrographs import image_files, read_micrograph
+from sem_train.micrographs import image_files, read_pixel_size_um
 from semforge.errors import InputError
 from semforge.settings import load_settings
 
@@ -100,7 +100,7 @@ def _real(path: Path, classes: ClassMap, unlabelled: Iterable[int]) -> TestData:
             raise InputError(f"{image}: has no label map of the same name in {folder}")
         cases.append(Case(
             name=image.stem, identity=file_identity(image), specimen=specimens.get(image.stem),
-            pixel_size_um=read_micrograph(image).pixel_size_um, truth=None,
+            pixel_size_um=read_pixel_size_um(image), truth=None,
             read=partial(read_real, image, labels[image.stem], table),
         ))  # fmt: skip
     return TestData(path, "real", tuple(cases), {})

@@ -14,7 +14,7 @@ import numpy as np
 from blender_gen.sample import SampleFile
 from sem_train.classes import ClassMap
 from sem_train.config import UNLABELLED, RealData, SyntheticData
-from sem_train.micrographs import SUFFIXES, read_label_map, read_micrograph
+from sem_train.micrographs import SUFFIXES, read_image, read_label_map
 from semforge.errors import InputError
 from semforge.files import existing_file
 
@@ -225,7 +225,7 @@ def read_real(image_path: Path, label_path: Path, table: np.ndarray) -> Labelled
 
     Raises InputError if the two differ in size or a label value belongs to no class.
     """
-    image, values = read_micrograph(image_path).image, read_label_map(label_path).labels
+    image, values = read_image(image_path), read_label_map(label_path).labels
     if image.shape != values.shape:
         raise InputError(f"{label_path}: is {values.shape} pixels, its image {image.shape}, expected the same")
     labels = table[values]

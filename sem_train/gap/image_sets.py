@@ -12,7 +12,7 @@ from PIL import Image
 
 from blender_gen.sample import DATASET, SampleFile
 from sem_train.data.pictures import data_folder
-from sem_train.micrographs import SUFFIXES, read_micrograph
+from sem_train.micrographs import SUFFIXES, read_image
 from semforge.errors import InputError
 from semforge.files import existing_file
 
@@ -143,7 +143,7 @@ def _file_sources(files: Sequence[Path], folder: Path, groups: Path | None) -> l
 
 
 def _grey_of(file: Path) -> np.ndarray:
-    return read_micrograph(file).image
+    return read_image(file)
 
 
 def _specimens(folder: Path, groups: Path | None) -> dict[str, str]:

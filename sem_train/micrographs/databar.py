@@ -1,0 +1,89 @@
+"""Databars found in the picture: strips that an instrument has drawn over the whole width below, or above, the image.
+
+What is drawn differs from what is seen in that it has no noise: a strip is paper of one grey level with sharp
+lettering on it, and it begins at a straight edge across the whole picture.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+LEAST_ROWS, MOST_SHARE = 10, 0.22  # rows of a databar; share of all rows
+MARGIN = 6  # rows of specimen that are looked at beside a strip
+LEAST_SIDE = 96  # pixels of a picture in which lettering can be told from noise
+NEAR = 0.035  # of full scale: levels that compression has moved from that of the paper
+PAPER, ROW_PAPER = 0.5, 0.3  # share of the strip, and of most of its rows, that is paper at least
+MOST_ROWS = 0.8  # of the rows are papered; the others are rules and frames
+SPECIMEN_PAPER = 0.5  # share of the rows beside a strip that has the level of the paper at most
+EDGE = 0.3  # by which the share of that level grows where the strip begins
+INK, INK_CONTRAST = (0.01, 0.4), 0.2  # share of the strip that is lettering; its distance from the paper, of full scale
+LETTERS = 6  # separate pieces of lettering at least
+LETTER_HEIGHT = 0.9  # of the strip, at most, for most of them: rules between fields are higher
+
+
+def find_databar(image: np.ndarray) -> slice | None:
+    """The rows of an image (H, W) that are an information strip, at the bottom or else the top; None without one."""
+    height, width = image.shape
+    if min(height, width) < LEAST_SIDE:
+        return None
+    near = int(MOST_SHARE * height) + MARGIN
+    rows = _strip_rows(_levels(image[-near:]), height)
+    if rows:
+        return slice(height - rows, height)
+    rows = _strip_rows(_levels(image[:near][::-1]), height)
+    return slice(0, rows) if rows else None
+
+
+def is_drawn(strip: np.ndarray) -> bool:
+    """Whether these rows (h, W) are drawn: paper of one level with lettering on it."""
+    levels = _levels(strip)
+    return _lettered(levels, _paper(levels))
+
+
+def _levels(image: np.ndarray) -> np.ndarray:
+    return image.astype(np.float32) / np.iinfo(image.dtype).max
+
+
+def _strip_rows(lowest: np.ndarray, height: int) -> int:
+    """How many of the lowest rows of a picture of this height are a strip; 0 without one."""
+    papers = {_paper(lowest[-rows:]) for rows in (max(LEAST_ROWS, height // 60), max(LEAST_ROWS, height // 20))}
+    for paper in sorted(papers):
+        share = (np.abs(lowest - paper) < NEAR).mean(axis=1)
+        for first in _edges(share):
+            strip = lowest[first:]
+            if _lettered(strip, paper):
+                return len(strip)
+    return 0
+
+
+def _paper(rows: np.ndarray) -> float:
+    """The commonest level."""
+    counts, edges = np.histogram(rows, bins=64, range=(0, 1))
+    best = counts.argmax()
+    return float(np.median(rows[(rows >= edges[best]) & (rows <= edges[best + 1])]))
+
+
+def _edges(share: np.ndarray) -> list[int]:
+    """Rows at which paper begins for good, the highest strip first."""
+    papered = share > ROW_PAPER
+    found = []
+    for first in range(MARGIN, len(share) - LEAST_ROWS + 1):
+        above = share[first - MARGIN : first]
+        below = share[first : first + 4]
+        if below.mean() - above.mean() > EDGE and above.mean() < SPECIMEN_PAPER and papered[first:].mean() >= MOST_ROWS:
+            found.append(first)
+    return found
+
+
+def _lettered(strip: np.ndarray, paper: float) -> bool:
+    away = np.abs(strip - paper)
+    if (away < NEAR).mean() < PAPER:
+        return False
+    ink = away > INK_CONTRAST
+    if not INK[0] <= ink.mean() <= INK[1]:
+        return False
+    labels, _ = ndimage.label(ink, structure=np.ones((3, 3)))
+    boxes = ndimage.find_objects(labels)
+    heights = np.array([box[0].stop - box[0].start for box in boxes])
+    widths = np.array([box[1].stop - box[1].start for box in boxes])
+    letters = (heights >= 4) & (heights <= LETTER_HEIGHT * len(strip)) & (widths <= 4 * heights)
+    return int(letters.sum()) >= LETTERS
