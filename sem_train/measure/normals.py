@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from sem_train.measure.smoothing import smoothed
+
 EDGE_SIGMA_PX = 0.7  # turns the pixel staircase into an edge; keeps straight edges where they are
 STEP_PX = 0.5  # between samples on a normal
 MOST_NORMALS = 512
@@ -26,6 +28,7 @@ class Normals:
     directions: np.ndarray  # (N, 2) float64, unit vectors from the outer to the inner side
     outer: np.ndarray  # (N,) signed distance of the outer boundary from the midline; NaN where not seen
     inner: np.ndarray  # (N,) the same for the inner boundary
+    seen: np.ndarray  # (N,) length within the frame: the thickness, or less where the layer leaves; NaN if missing
     covered: np.ndarray  # (N,) bool: the layer exists here
     absent: np.ndarray  # (N,) bool: the layer is missing here, and the frame would show it
     several: np.ndarray  # (N,) bool: the normal meets the layer more than once
@@ -69,26 +72,16 @@ def _middles(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _midline(columns: np.ndarray, middle: np.ndarray, sigma: float, width: int) -> np.ndarray:
-    """Row (width,) of the smoothed midline at each column.
-
-    Local linear regression with Gaussian weights: a Gaussian filter inside, and at the ends
-    and beside gaps it keeps the slope, where a padded filter would bend the line.
-    """
+    """Row (width,) of the smoothed midline at each column, straight on beyond its ends and over gaps."""
     straight = np.polyfit(columns, middle, 1)
     x = np.arange(width, dtype=np.float64)
-    weight, value = np.zeros(width), np.zeros(width)
-    weight[columns], value[columns] = 1.0, middle - np.polyval(straight, columns)
-    smooth = lambda a: ndimage.gaussian_filter1d(a, sigma, mode="constant")
-    s0, s1, s2 = (smooth(weight * x**k) for k in range(3))
-    t0, t1 = (smooth(weight * value * x**k) for k in range(2))
-    first, second = s1 - x * s0, s2 - 2 * x * s1 + x**2 * s0  # moments about each column
-    cross = t1 - x * t0
-    spread = s0 * second - first**2
-    known = (weight > 0) & (spread > 1e-9 * np.maximum(s0 * second, 1e-30))
+    off, known = np.zeros(width), np.zeros(width, dtype=bool)
+    known[columns], off[columns] = True, middle - np.polyval(straight, columns)
+    level = smoothed(off, known, sigma)
+    known = np.isfinite(level)
     if not known.any():
         return np.polyval(straight, x)
-    level = (second[known] * t0[known] - first[known] * cross[known]) / spread[known]
-    return np.polyval(straight, x) + np.interp(x, x[known], level)
+    return np.polyval(straight, x) + np.interp(x, x[known], level[known])
 
 
 def _stations(midline: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -130,8 +123,11 @@ def _first_boundaries(
     inner = _crossing(level, visible, distance, first_after - 1, first_after)
     pieces = (inside[:, 1:] & ~inside[:, :-1]).sum(axis=1) + inside[:, 0]
     nan = np.full(len(points), np.nan)
-    return Normals(along, points, directions, np.where(covered, outer, nan), np.where(covered, inner, nan),
-                   covered, absent, covered & (pieces > 1))  # fmt: skip
+    outer, inner = np.where(covered, outer, nan), np.where(covered, inner, nan)
+    first, last = _frame_ends(points, directions, mask.shape)
+    seen = np.where(np.isfinite(inner), inner, last) - np.where(np.isfinite(outer), outer, first)
+    seen = np.where(covered, seen, nan)
+    return Normals(along, points, directions, outer, inner, seen, covered, absent, covered & (pieces > 1))
 
 
 def _crossing(
@@ -145,6 +141,14 @@ def _crossing(
     low, high = level[rows, b].astype(np.float64), level[rows, a].astype(np.float64)
     share = np.divide(low, low - high, out=np.full(len(low), 0.5), where=low != high)
     return np.where(exists, distance[b] + share * STEP_PX, np.nan)
+
+
+def _frame_ends(points: np.ndarray, directions: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Signed distances (N,) at which lines through points in the frame enter it and leave it."""
+    with np.errstate(divide="ignore"):
+        ends = (np.array([[-0.5, -0.5], np.array(shape) - 0.5])[:, None] - points) / directions
+    low, high = np.nan_to_num(ends.min(axis=0), nan=-np.inf), np.nan_to_num(ends.max(axis=0), nan=np.inf)
+    return low.max(axis=1), high.min(axis=1)
 
 
 def _in_frame(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -17,12 +17,15 @@ class Profile:
     inner_xy: np.ndarray  # (N, 2) inner boundary; both lie on the midline where the layer is missing
 
 
-def profile_of(section: Section, name: str, pixel: float) -> Profile | None:
-    """Thickness along a layer; None if it has no midline. `pixel` is the edge of a pixel in the unit wanted."""
+def profile_of(section: Section, name: str, pixel: float, across: float) -> Profile | None:
+    """Thickness along a layer; None if it has no midline.
+
+    `pixel` is the edge of a pixel in the unit wanted, `across` what a pixel stands for across the layer.
+    """
     normals = section.normals[name]
     if normals is None:
         return None
     outer, inner = (np.where(normals.absent, 0.0, distance) for distance in (normals.outer, normals.inner))
     ends = (normals.points + distance[:, None] * normals.directions for distance in (outer, inner))
     outer_xy, inner_xy = (section.in_image(end) for end in ends)
-    return Profile(normals.along * pixel, (inner - outer) * pixel, outer_xy, inner_xy)
+    return Profile(normals.along * pixel, (inner - outer) * across, outer_xy, inner_xy)

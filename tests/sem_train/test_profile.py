@@ -47,8 +47,8 @@ def test_zero_where_the_layer_is_missing_nothing_where_a_boundary_is_not_in_the_
     gap = found.thickness == 0
     assert gap.sum() == pytest.approx(80, abs=3)
     assert found.outer_xy[gap] == pytest.approx(found.inner_xy[gap])
-    rounded = np.abs(found.thickness[~gap] - 12.0) > 1e-3  # the corners of the gap
-    assert rounded.sum() <= 4
+    rounded = np.abs(found.thickness[~gap] - 12.0) > 1e-3  # within the smoothing's 3 px of the gap's ends
+    assert rounded.sum() <= 6
 
     x = np.arange(512)
     leaving = profile(section(SHAPE, 100 - 0.5 * x, 180 - 0.2 * x))
