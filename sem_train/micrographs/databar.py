@@ -7,7 +7,7 @@ lettering on it, and it begins at a straight edge across the whole picture.
 import numpy as np
 from scipy import ndimage
 
-LEAST_ROWS, MOST_SHARE = 10, 0.22  # rows of a databar; share of all rows
+LEAST_ROWS, MOST_ROWS_PX, MOST_SHARE = 10, 640, 0.22  # rows of a databar; share of all rows
 MARGIN = 6  # rows of specimen that are looked at beside a strip
 LEAST_SIDE = 96  # pixels of a picture in which lettering can be told from noise
 NEAR = 0.035  # of full scale: levels that compression has moved from that of the paper
@@ -22,14 +22,24 @@ LETTER_HEIGHT = 0.9  # of the strip, at most, for most of them: rules between fi
 
 def find_databar(image: np.ndarray) -> slice | None:
     """The rows of an image (H, W) that are an information strip, at the bottom or else the top; None without one."""
-    height, width = image.shape
-    if min(height, width) < LEAST_SIDE:
+    height = len(image)
+    near = edge_rows(height)
+    return find_databar_at_edges(image[:near], image[-near:], height)
+
+
+def edge_rows(height: int) -> int:
+    """How many rows at either edge of a picture of this height are looked at."""
+    return min(height, min(int(MOST_SHARE * height), MOST_ROWS_PX) + MARGIN)
+
+
+def find_databar_at_edges(highest: np.ndarray, lowest: np.ndarray, height: int) -> slice | None:
+    """As `find_databar`, from the `edge_rows` highest and lowest rows of a picture of this height."""
+    if min(height, lowest.shape[1]) < LEAST_SIDE:
         return None
-    near = int(MOST_SHARE * height) + MARGIN
-    rows = _strip_rows(_levels(image[-near:]), height)
+    rows = _strip_rows(_levels(lowest), height)
     if rows:
         return slice(height - rows, height)
-    rows = _strip_rows(_levels(image[:near][::-1]), height)
+    rows = _strip_rows(_levels(highest[::-1]), height)
     return slice(0, rows) if rows else None
 
 
