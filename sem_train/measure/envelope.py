@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from sem_train.classes import ClassMap
+from sem_train.measure.windows import rows_around
 
 SEED_SHARE = 0.1  # islands this large against the largest show where the layer runs
 SMALLEST_ISLAND_PX = 4  # fewer pixels are noise of a classifier
@@ -51,22 +52,40 @@ def envelope(bridged: np.ndarray, classes: ClassMap, layer: str) -> np.ndarray:
     `SEED_SHARE` of the largest show where the layer runs; of the others those count that lie
     within one and a half mean thicknesses of that course.
     """
-    hosted = [classes.id_of(layer), *(classes.id_of(c.name) for c in classes.within(layer))]
-    mask = np.isin(bridged, hosted)
+    table = np.zeros(256, dtype=bool)
+    table[[classes.id_of(layer), *(classes.id_of(c.name) for c in classes.within(layer))]] = True
+    mask = table[bridged]
+    rows = rows_around(mask, 1)
+    mask[rows] = _pieces(mask[rows], bridged[rows] == classes.id_of(layer))
+    return mask
+
+
+def _pieces(mask: np.ndarray, layer: np.ndarray) -> np.ndarray:
+    """A mask (H, W) bool without holes and stray islands; those with no pixel of the `layer` proper (H, W) are stray."""
     if not mask.any():
         return mask
-    islands, count = ndimage.label(ndimage.binary_fill_holes(mask), EIGHT)
+    islands, count = ndimage.label(_filled(mask), EIGHT)
     # Inclusions alone, somewhere in another layer or in the resin, are no piece of this layer.
-    own = np.bincount(islands[bridged == classes.id_of(layer)], minlength=count + 1)[1:]
+    own = np.bincount(islands[layer], minlength=count + 1)[1:]
     area = np.bincount(islands.ravel())[1:]
     area = np.where(own > 0, area, 0)
     keep = area >= max(SMALLEST_ISLAND_PX, SEED_SHARE * area.max())
     if keep.any() and not keep.all():
-        course, thickness_px = _course(np.isin(islands, np.flatnonzero(keep) + 1))
+        course, thickness_px = _course(np.concatenate([[False], keep])[islands])
         centres = np.array(ndimage.center_of_mass(islands > 0, islands, np.arange(1, count + 1)))
         off = np.abs(centres[:, 0] - course[np.rint(centres[:, 1]).astype(int)])
         keep |= (off <= 1.5 * max(thickness_px, 3.0)) & (area >= SMALLEST_ISLAND_PX)
     return np.concatenate([[False], keep])[islands]
+
+
+def _filled(mask: np.ndarray) -> np.ndarray:
+    """A mask (H, W) bool with its holes filled: what is outside reaches the rim, over pixel sides."""
+    outside, count = ndimage.label(~mask)
+    rim = np.zeros(count + 1, dtype=bool)
+    for side in (outside[0], outside[-1], outside[:, 0], outside[:, -1]):
+        rim[side] = True
+    rim[0] = False
+    return ~rim[outside]
 
 
 def _course(mask: np.ndarray) -> tuple[np.ndarray, float]:

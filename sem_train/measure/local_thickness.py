@@ -15,7 +15,10 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 from skimage.measure import find_contours
 
+from sem_train.measure.windows import rows_around
+
 WORKING_PX = 64.0  # of a layer's thickness: enough for a percent, and quick
+MARGIN = 4  # rows beside a layer that its smoothed edge reaches
 EDGE_SIGMA_PX = 0.7  # as for thickness: turns the pixel staircase into an edge
 
 
@@ -35,7 +38,7 @@ def measure_local_thickness(mask: np.ndarray, mean_px: float | None, across: flo
     """
     if mean_px is None or not mask.any():
         return None
-    found = local_thickness(mask, max(1, round(mean_px / WORKING_PX)))
+    found = local_thickness(mask[rows_around(mask, MARGIN)], max(1, round(mean_px / WORKING_PX)))
     values = found[found > 0] * across
     return LocalThickness(float(values.mean()), float(values.std()), float(values.max())) if len(values) else None
 

@@ -12,10 +12,12 @@ import numpy as np
 from scipy import ndimage
 
 from sem_train.measure.smoothing import smoothed
+from sem_train.measure.windows import rows_around
 
 EDGE_SIGMA_PX = 0.7  # turns the pixel staircase into an edge; keeps straight edges where they are
 STEP_PX = 0.5  # between samples on a normal
 MOST_NORMALS = 512
+MARGIN = 4  # rows beside a layer that its smoothed edge reaches
 SHORTEST_SMOOTHING_PX = 3.0  # below, the midline would follow the pixel staircase
 
 
@@ -46,9 +48,12 @@ class Normals:
 
 def cast_normals(mask: np.ndarray) -> Normals | None:
     """Normals of the midline of a layer's envelope (H, W) bool, upright. None if it shows no midline."""
-    columns, middle, height_px = _middles(mask)
+    rows = rows_around(mask, MARGIN)
+    near = mask[rows]
+    columns, middle, height_px = _middles(near)
     if len(columns) < 3:
         return None
+    middle += rows.start
     slope = np.polyfit(columns, middle, 1)[0]
     mean_px = height_px.mean() / np.hypot(1.0, slope)
     sigma = max(mean_px, SHORTEST_SMOOTHING_PX) / np.hypot(1.0, slope)
@@ -58,17 +63,25 @@ def cast_normals(mask: np.ndarray) -> Normals | None:
     along, points, directions = (s[inside_frame] for s in stations)
     if len(points) == 0:
         return None
-    top, bottom = mask.argmax(axis=0), len(mask) - mask[::-1].argmax(axis=0)
-    reach = float((bottom - top)[mask.any(axis=0)].max()) + 5.0
-    return _first_boundaries(mask, along, points, directions, reach, window=max(mean_px, SHORTEST_SMOOTHING_PX))
+    edge = ndimage.gaussian_filter(near.astype(np.float32), EDGE_SIGMA_PX, mode="nearest", truncate=4.0)
+    frame = _frame_ends(points, directions, mask.shape)
+    window = max(mean_px, SHORTEST_SMOOTHING_PX)
+    return _first_boundaries(edge, rows.start, frame, along, points, directions, _tallest(near) + 5.0, window)
 
 
 def _middles(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Columns where both boundaries are in the frame, the row halfway there, and the height in pixels."""
-    height = mask.sum(axis=0)
+    if mask.size == 0:
+        return np.zeros(0, dtype=int), np.zeros(0), np.zeros(0)
+    height, moment = np.stack([np.ones(len(mask)), np.arange(len(mask))]) @ mask.astype(np.float64)
     columns = np.flatnonzero((height > 0) & ~mask[0] & ~mask[-1])
-    rows = np.arange(len(mask), dtype=np.float64)
-    return columns, rows @ mask[:, columns] / height[columns], height[columns]
+    return columns, moment[columns] / height[columns], height[columns]
+
+
+def _tallest(mask: np.ndarray) -> float:
+    """Rows from the first to the last pixel of the mask (H, W) bool in a column, the most of any column."""
+    top, bottom = mask.argmax(axis=0), len(mask) - mask[::-1].argmax(axis=0)
+    return float((bottom - top)[mask.any(axis=0)].max())
 
 
 def _midline(columns: np.ndarray, middle: np.ndarray, sigma: float, width: int) -> np.ndarray:
@@ -98,18 +111,25 @@ def _stations(midline: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _first_boundaries(
-    mask: np.ndarray, along: np.ndarray, points: np.ndarray, directions: np.ndarray, reach: float, window: float
+    edge: np.ndarray,
+    first_row: int,
+    frame: tuple[np.ndarray, np.ndarray],
+    along: np.ndarray,
+    points: np.ndarray,
+    directions: np.ndarray,
+    reach: float,
+    window: float,
 ) -> Normals:
-    """Follow each normal from the midline to the layer's edge on both sides.
+    """Follow each normal from the midline to the layer's edge on both sides, as far as `reach` and the `frame` go.
 
-    Where the midline itself lies beside the layer, the nearest piece within `window` pixels counts.
+    `edge` (h, W) is the smoothed mask from `first_row` on. Where the midline itself lies beside the layer, the nearest
+    piece within `window` pixels counts.
     """
-    edge = ndimage.gaussian_filter(mask.astype(np.float32), EDGE_SIGMA_PX, mode="nearest", truncate=4.0)
     steps = int(np.ceil(reach / STEP_PX))
     distance = np.arange(-steps, steps + 1) * STEP_PX
-    where = points.T[:, :, None] + directions.T[:, :, None] * distance
+    where = (points - [first_row, 0]).T[:, :, None] + directions.T[:, :, None] * distance
     level = ndimage.map_coordinates(edge, where, order=1, mode="nearest", prefilter=False) - 0.5
-    visible = _in_frame(np.moveaxis(where, 0, -1), mask.shape)
+    visible = (distance >= frame[0][:, None]) & (distance <= frame[1][:, None])
     inside = (level >= 0) & visible
     index = np.arange(len(distance))
     start = np.where(inside, np.abs(index - steps), len(distance)).argmin(axis=1)
@@ -124,8 +144,7 @@ def _first_boundaries(
     pieces = (inside[:, 1:] & ~inside[:, :-1]).sum(axis=1) + inside[:, 0]
     nan = np.full(len(points), np.nan)
     outer, inner = np.where(covered, outer, nan), np.where(covered, inner, nan)
-    first, last = _frame_ends(points, directions, mask.shape)
-    seen = np.where(np.isfinite(inner), inner, last) - np.where(np.isfinite(outer), outer, first)
+    seen = np.where(np.isfinite(inner), inner, frame[1]) - np.where(np.isfinite(outer), outer, frame[0])
     seen = np.where(covered, seen, nan)
     return Normals(along, points, directions, outer, inner, seen, covered, absent, covered & (pieces > 1))
 

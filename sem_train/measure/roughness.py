@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sem_train.measure.smoothing import smoothed
+from sem_train.measure.windows import rows_around
 
 SIGMA_OF_CUTOFF = np.sqrt(np.log(2) / 2) / np.pi  # 0.187, sigma of the ISO Gaussian over its cutoff
+MARGIN = 8  # rows beside an interface that its smoothed edge reaches
 EDGE_SIGMA_PX = 0.7  # as for thickness: turns the pixel staircase into an edge
 FINEST_PX = EDGE_SIGMA_PX / SIGMA_OF_CUTOFF  # 3.7, wavelength of which that smoothing passes half
 SHORTEST_CUTOFF_PX = 20.0  # about five times FINEST_PX: a narrower band is no roughness
@@ -51,7 +53,8 @@ def measure_interfaces(
     if cutoff_px < SHORTEST_CUTOFF_PX:
         return {}
     # from below, the map upside down: heights count outward from the layer
-    found = {"outer": trace(mask), "inner": trace(mask[::-1])}
+    near = mask[rows_around(mask, MARGIN)]
+    found = {"outer": trace(near), "inner": trace(near[::-1])}
     measured = {side: _measure(rows, cutoff_px, pixel, across) for side, rows in found.items()}
     return {side: interface for side, interface in measured.items() if interface is not None}
 
