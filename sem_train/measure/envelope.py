@@ -61,7 +61,7 @@ def envelope(bridged: np.ndarray, classes: ClassMap, layer: str) -> np.ndarray:
 
 
 def _pieces(mask: np.ndarray, layer: np.ndarray) -> np.ndarray:
-    """A mask (H, W) bool without holes and stray islands; those with no pixel of the `layer` proper (H, W) are stray."""
+    """A mask (H, W) bool without holes and stray islands; those without a pixel of the `layer` (H, W) are stray."""
     if not mask.any():
         return mask
     islands, count = ndimage.label(_filled(mask), EIGHT)
