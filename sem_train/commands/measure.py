@@ -5,25 +5,52 @@ from typing import Annotated
 
 import typer
 
-from semforge.cli import console
+from semforge.cli import EXIT_FAILED, console, errors
 
 
 def measure(
     label_maps: Annotated[list[Path], typer.Argument(metavar="LABELMAP...", help="Images of class ids: PNG or TIFF.")],
-    out: Annotated[Path, typer.Option("--out", help="Table to write, CSV with one quantity a row.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Table to write, CSV with one quantity a row.")] = None,
     pixel_size_um: Annotated[
         float | None, typer.Option(help="Edge of a pixel in µm. Left out: what the file says, or else pixels.")
     ] = None,
     classes: Annotated[
         Path | None, typer.Option(help="YAML with a 'classes' list, for label maps that do not carry theirs.")
     ] = None,
+    summary: Annotated[Path | None, typer.Option(help="Table to write, CSV with one image a row.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="JSON to write, all there is; - for stdout.")] = None,
+    objects: Annotated[
+        Path | None, typer.Option(help="Table to write, CSV with one pore, precipitate, crack or particle a row.")
+    ] = None,
+    lines: Annotated[
+        int | None, typer.Option(min=1, max=200, help="Evenly spaced lines across each layer; 10 if --rois is given.")
+    ] = None,
+    rois: Annotated[
+        Path | None, typer.Option(help="ZIP to write with these lines and outlines of the layers, for Fiji; or folder.")
+    ] = None,
+    from_rois: Annotated[
+        Path | None, typer.Option(help="ZIP with lines and outlines corrected in Fiji; or folder of them.")
+    ] = None,
+    to_labels: Annotated[
+        Path | None, typer.Option(help="Label map to write of the corrected outlines, TIFF or PNG; or folder.")
+    ] = None,
 ) -> None:
     """Measure layer thickness, porosity, particle sizes and cracks in label maps."""
-    from sem_train.measure.files import measure_files
-    from sem_train.measure.table import refuse_bad_target, rows_of, terminal_tables, write_table
+    from sem_train.fiji.files import FijiOptions
+    from sem_train.measure.outputs import Outputs, measure_to
 
-    refuse_bad_target(out, ".csv")
-    results = measure_files(label_maps, pixel_size_um, classes)
-    write_table(out, [row for image, field in results.items() for row in rows_of(image, field)])
-    console.print(terminal_tables(results))
-    console.print(f"→ {out}", highlight=False, soft_wrap=True)
+    outputs = Outputs(table=out, summary=summary, json=json, objects=objects)
+    fiji = FijiOptions(lines, rois, from_rois, to_labels)
+    done = measure_to(label_maps, outputs, fiji, pixel_size_um, classes, errors)
+    shown = errors if outputs.json_to_stdout else console
+    for part in done.to_show:
+        shown.print(part, highlight=False, soft_wrap=True)
+    if outputs.json_to_stdout:
+        print(done.json_text)
+    for reason in done.failed.values():
+        errors.print(f"sem-train: {reason}", markup=False)
+    if done.failed:
+        errors.print(
+            f"sem-train: {len(done.failed)} of {len(label_maps)} label maps could not be measured", markup=False
+        )
+        raise typer.Exit(EXIT_FAILED)

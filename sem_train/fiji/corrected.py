@@ -11,7 +11,7 @@ from sem_train.classes import ClassMap
 from sem_train.fiji.lines import LINES as USUAL_LINES
 from sem_train.fiji.lines import LineStatistics, MeasuringLine, lay_lines, line_statistics
 from sem_train.fiji.names import class_in, line_name, number_in, says_missing
-from sem_train.fiji.rois import ends_of, is_area, is_line, kind_of, polygons_of, read_rois
+from sem_train.fiji.rois import ends_of, is_area, is_line, kind_of, polygons_of, read_zip
 from sem_train.fiji.selections import CLASS, IMAGE, LINES, NUMBER, identity
 from sem_train.measure.section import Section
 from semforge.errors import InputError
@@ -82,7 +82,7 @@ def read_corrected(
     "missing" makes its length zero. Raises InputError that names the selection that is of the wrong type, of no layer,
     outside the image or of another one.
     """
-    rois = read_rois(path)
+    rois = read_zip(path)
     try:
         identified = _refuse_other_image(rois, identity(labels))
         _refuse_wrong_kinds(rois, labels.shape, section.classes)

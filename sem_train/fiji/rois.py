@@ -84,7 +84,7 @@ def kind_of(roi: ImagejRoi) -> str:
     }.get(roi.roitype, f"a selection of type {int(roi.roitype)}")  # fmt: skip
 
 
-def write_rois(path: Path, rois: Sequence[ImagejRoi]) -> None:
+def write_zip(path: Path, rois: Sequence[ImagejRoi]) -> None:
     """Write a ZIP that the ROI Manager of ImageJ opens, in that order, whole or not at all."""
     with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for roi in rois:
@@ -92,7 +92,7 @@ def write_rois(path: Path, rois: Sequence[ImagejRoi]) -> None:
             archive.writestr(zipfile.ZipInfo(f"{roi.name.replace('/', '_')}.roi"), roi.tobytes())
 
 
-def read_rois(path: Path) -> list[ImagejRoi]:
+def read_zip(path: Path) -> list[ImagejRoi]:
     """The selections of a ZIP of ImageJ's ROI Manager, or that of a single `.roi` file, in their order.
 
     Raises InputError if the file is missing or none of these, or if a selection in it is broken.

@@ -1,15 +1,17 @@
 """What is written for Fiji: lines and outlines of one label map, each saying what it is and of which map."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 from roifile import ImagejRoi
 
 from sem_train.colours import colour_of
-from sem_train.fiji.lines import MeasuringLine
+from sem_train.fiji.lines import LINES as USUAL_LINES
+from sem_train.fiji.lines import MeasuringLine, lay_lines
 from sem_train.fiji.names import line_name, outline_name
 from sem_train.fiji.polygons import outlines
-from sem_train.fiji.rois import area_roi, line_roi
+from sem_train.fiji.rois import area_roi, line_roi, write_zip
 from sem_train.measure.section import Section
 
 # ImageJ keeps these properties when a selection is moved, renamed, copied or saved again
@@ -23,6 +25,19 @@ def identity(labels: np.ndarray) -> str:
     """What tells one label map (H, W) from another, whatever file it is in."""
     ids = np.ascontiguousarray(labels, dtype=np.uint8)
     return "labels-" + hashlib.sha256(repr(ids.shape).encode() + ids.tobytes()).hexdigest()[:16]
+
+
+def write_rois(
+    path: Path, labels: np.ndarray, section: Section, number: int = USUAL_LINES
+) -> dict[str, tuple[MeasuringLine, ...]]:
+    """Write a ZIP for Fiji's ROI Manager: `number` lines across each layer, and its outlines.
+
+    `labels` (H, W) is the label map as given, `section` what `prepare` made of it. Gives back the lines, by layer.
+    Raises InputError if a layer is too short for so many lines.
+    """
+    lines = lay_lines(section, number)
+    write_zip(path, selections(section, lines, identity(labels)))
+    return lines
 
 
 def selections(

@@ -24,7 +24,7 @@ from sem_train.measure.section import Section
 from semforge.errors import InputError
 
 NOTHING = 255  # in no outline
-RANKS = {"background": 0, "outside": 0, "substrate": 0, "layer": 1, "inclusion": 2, "crack": 3}
+RANKS = {"layer": 1, "inclusion": 2, "crack": 3}  # of areas that were drawn of them; all other roles come first
 
 
 def corrected_labels(labels: np.ndarray, section: Section, outlines: Sequence[Outline]) -> np.ndarray:
@@ -39,7 +39,9 @@ def corrected_labels(labels: np.ndarray, section: Section, outlines: Sequence[Ou
     after: dict[str, np.ndarray] = {}
     for outline in outlines:
         after[outline.class_name] = after.get(outline.class_name, False) | inside(outline.polygons, labels.shape)
-    order = sorted(after, key=lambda name: (RANKS[classes.classes[classes.id_of(name)].role], classes.id_of(name)))
+    order = sorted(
+        after, key=lambda name: (RANKS.get(classes.classes[classes.id_of(name)].role, 0), classes.id_of(name))
+    )
     own = _structure(classes)[labels]  # an inclusion is its host's
     drawn = np.full(labels.shape, NOTHING, dtype=np.uint8)
     for name in order:
@@ -68,7 +70,7 @@ def _surroundings(labels: np.ndarray, own: np.ndarray, drawn: np.ndarray, classe
         at = freed & (own == layer)
         beside = solid & (settled != layer)
         if not beside.any():
-            raise InputError(f"of what was outlined as {classes.names[layer]} something was taken away, and the map has "
+            raise InputError(f"some of what was outlined as {classes.names[layer]} was taken away, and the map has "
                              "no other class that it could be; outline that too")  # fmt: skip
         nearest = ndimage.distance_transform_edt(~beside, return_distances=False, return_indices=True)
         result[at] = settled[tuple(nearest[:, at])]

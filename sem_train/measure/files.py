@@ -1,13 +1,16 @@
 """Label map files in, measurements out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from pydantic import ConfigDict
 
 from sem_train.classes import ClassMap
-from sem_train.measure.field import FieldMeasurement, measure_label_map
-from sem_train.micrographs import read_label_map, read_micrograph
+from sem_train.measure.field import FieldMeasurement, measure_section
+from sem_train.measure.section import Section, prepare
+from sem_train.micrographs import read_label_map, read_pixel_size_um
 from semforge.errors import InputError
 from semforge.settings import load_settings
 
@@ -18,6 +21,21 @@ class ClassFile(ClassMap):
     model_config = ConfigDict(extra="ignore")
 
 
+@dataclass(frozen=True)
+class MeasuredMap:
+    """One label map file, and what it shows."""
+
+    path: Path
+    labels: np.ndarray  # (H, W) class ids as in the file
+    section: Section
+    field: FieldMeasurement
+
+    @property
+    def pixel(self) -> float:
+        """The edge of a pixel in the field's unit."""
+        return 1.0 if self.field.pixel_size_um is None else self.field.pixel_size_um
+
+
 def measure_files(
     paths: Sequence[Path], pixel_size_um: float | None = None, classes: Path | None = None
 ) -> dict[str, FieldMeasurement]:
@@ -26,21 +44,44 @@ def measure_files(
     Classes come from the YAML file `classes`, or else from each file; the pixel size likewise,
     and where neither gives it lengths are in pixels. Raises InputError that names the file that cannot be used.
     """
+    results: dict[str, FieldMeasurement] = {}
+    for path, result in measured_maps(paths, pixel_size_um, classes):
+        if isinstance(result, InputError):
+            raise result
+        results[str(path)] = result.field
+    return results
+
+
+def measured_maps(
+    paths: Sequence[Path], pixel_size_um: float | None = None, classes: Path | None = None
+) -> Iterator[tuple[Path, MeasuredMap | InputError]]:
+    """As `measure_files`, one at a time: each path with what was measured, or with why it cannot be.
+
+    Raises InputError at once if the pixel size or the class file cannot be used.
+    """
     given = load_settings(classes, ClassFile) if classes is not None else None
     if pixel_size_um is not None and not 0 < pixel_size_um < float("inf"):
         raise InputError(f"--pixel-size-um {pixel_size_um:g}: expected more than zero")
-    return {str(path): _measure_file(Path(path), pixel_size_um, given) for path in paths}
+    return ((Path(path), _measured(Path(path), pixel_size_um, given)) for path in paths)
 
 
-def _measure_file(path: Path, pixel_size_um: float | None, given: ClassMap | None) -> FieldMeasurement:
+def _measured(path: Path, pixel_size_um: float | None, given: ClassMap | None) -> MeasuredMap | InputError:
+    try:
+        return _measure_file(path, pixel_size_um, given)
+    except InputError as error:
+        return error
+
+
+def _measure_file(path: Path, pixel_size_um: float | None, given: ClassMap | None) -> MeasuredMap:
     labels, written = read_label_map(path)
     classes = given or written
     if classes is None:
         raise InputError(
             f"{path}: does not say what its class ids mean; give --classes FILE.yaml with a 'classes' list"
         )
-    size = pixel_size_um if pixel_size_um is not None else read_micrograph(path).pixel_size_um
+    size = pixel_size_um if pixel_size_um is not None else read_pixel_size_um(path)
     try:
-        return measure_label_map(labels, classes, size)
+        section = prepare(labels, classes)
+        return MeasuredMap(path, labels, section, measure_section(section, size))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
