@@ -1,6 +1,7 @@
 """From a run folder to label maps: load a trained model, slide it over images of any size."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from sem_train.classes import ClassMap
 from sem_train.config import PATCH_PX, Plan
 from sem_train.data.pictures import file_identity
 from sem_train.hardware import autocasts, best_device
-from sem_train.micrographs import Micrograph, read_micrograph, write_label_map
+from sem_train.micrographs import Micrograph, Scale, read_micrograph, write_label_map
 from sem_train.models import build_model
 from sem_train.overlays import write_overlay
 from sem_train.run_folder import RunFolder
@@ -172,32 +173,39 @@ def load_run(run: Path) -> TrainedModel:
 
 @dataclass(frozen=True)
 class PredictedFile:
-    """Where the prediction of one image file went."""
+    """Where the prediction of one image file went, and what of the file it is."""
 
     source: Path
     label_map: Path
     overlay: Path
+    scale: Scale
+    databar: slice | None = None  # rows of the file that are no specimen: label map and overlay are without them
 
 
-def predict_files(run: Path, images: list[Path], out: Path) -> list[PredictedFile]:
+def predict_files(
+    run: Path, images: list[Path], out: Path, pixel_size_um: float | None = None, accept_scale_bar: bool = False
+) -> list[PredictedFile]:
     """Segment image files; writes `<name>_labels.png` (class ids, with their class map) and `<name>_overlay.png`.
 
-    Every image is read before the first is predicted: one that cannot be used raises InputError and nothing is written.
+    A databar is cut off before: label map and overlay show the rows of the specimen alone. Scale as by
+    `read_micrograph`. Every image is read before the first is predicted: one that cannot be used raises InputError
+    and nothing is written.
     """
     twice = {path.stem for path in images if sum(path.stem == other.stem for other in images) > 1}
     if twice:
         raise InputError(f"images: {sorted(twice)[0]!r} is the name of two of them, so one would replace the other")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file, expected a folder for the predictions")
+    read = partial(read_micrograph, pixel_size_um=pixel_size_um, accept_scale_bar=accept_scale_bar)
     model = load_run(run)
     for path in images:
-        read_micrograph(path)
-    return [_predict_file(model, path, read_micrograph(path), out) for path in images]
+        read(path)
+    return [_predict_file(model, path, read(path), out) for path in images]
 
 
 def _predict_file(model: TrainedModel, path: Path, micrograph: Micrograph, out: Path) -> PredictedFile:
-    done = PredictedFile(path, out / f"{path.stem}_labels.png", out / f"{path.stem}_overlay.png")
-    labels = model.predict(micrograph.image).labels
-    write_label_map(done.label_map, labels, model.classes, micrograph.pixel_size_um)
-    write_overlay(done.overlay, micrograph.image, labels, model.classes)
-    return done
+    label_map, overlay = out / f"{path.stem}_labels.png", out / f"{path.stem}_overlay.png"
+    labels = model.predict(micrograph.specimen).labels
+    write_label_map(label_map, labels, model.classes, micrograph.pixel_size_um)
+    write_overlay(overlay, micrograph.specimen, labels, model.classes)
+    return PredictedFile(path, label_map, overlay, micrograph.scale, micrograph.databar)
