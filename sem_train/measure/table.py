@@ -1,20 +1,24 @@
 """Measurements in long form, one quantity a row, as analysts load it: `pandas.read_csv(...).pivot(...)`."""
 
 import csv
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
 from sem_train.measure.field import FieldMeasurement
-from sem_train.measure.layers import LayerMeasurement
+from sem_train.measure.layer_quantities import of_layer
 from sem_train.measure.line import InclusionLine
 from sem_train.measure.quantities import Quantity, of_crack, of_inclusion, of_particles
 from semforge.errors import InputError
 from semforge.files import whole_file
+
+if TYPE_CHECKING:
+    from sem_train.measure.uncertainty.estimate import Estimate
 
 NUMBERS = ("value", "standard_uncertainty", "low_95", "high_95")
 
@@ -37,12 +41,17 @@ class Row:
     method: str = ""  # definition or standard, e.g. "ISO 1463", "ASTM E2109"
 
 
-def rows_of(image: str, field: FieldMeasurement) -> list[Row]:
-    """All numbers of one field."""
+def rows_of(
+    image: str, field: FieldMeasurement, estimates: "Mapping[tuple[str, str, str], Estimate] | None" = None
+) -> list[Row]:
+    """All numbers of one field, with the uncertainties that `uncertainties` gave, by kind, name and quantity.
+
+    A quantity whose bias is known has a second row with the bias taken off, `_corrected`.
+    """
     unit = field.unit
     found = []
     for name, layer in field.layers.items():
-        found += [Row(image, "layer", name, "", q, v, u, layer.note) for q, v, u in _layer(layer, unit)]
+        found += [_row(image, "layer", name, "", q, note) for q, note in of_layer(layer, unit)]
     for name, inclusion in field.inclusions.items():
         note = "" if inclusion.area_percent is not None else f"no {inclusion.host} in the map"
         found += [_row(image, "inclusion", name, inclusion.host, q, note) for q in of_inclusion(inclusion, unit)]
@@ -52,7 +61,19 @@ def rows_of(image: str, field: FieldMeasurement) -> list[Row]:
         found += [_row(image, "crack", name, crack.host, q, "") for q in of_crack(crack, unit)]
     for name, particles in field.particles.items():
         found += [_row(image, "particle", name, "", q, particles.note) for q in of_particles(particles, unit)]
-    return found
+    return found if estimates is None else list(_with_estimates(found, estimates))
+
+
+def _with_estimates(rows: list[Row], estimates: "Mapping[tuple[str, str, str], Estimate]") -> Iterator[Row]:
+    for row in rows:
+        for quantity in (row.quantity, f"{row.quantity}_corrected"):
+            e = estimates.get((row.kind, row.name, quantity))
+            if e is not None:
+                note = "; ".join(n for n in (row.note, e.note) if n)
+                yield replace(row, quantity=quantity, value=e.value, note=note,
+                              standard_uncertainty=e.standard, low_95=e.low, high_95=e.high)  # fmt: skip
+            elif quantity == row.quantity:
+                yield row
 
 
 def _row(image: str, kind: str, name: str, host: str, q: Quantity, note: str) -> Row:
@@ -121,24 +142,6 @@ def _summary(field: FieldMeasurement, unit: str) -> Iterator[tuple[str, ...]]:
 
 def _shown(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
-
-
-def _layer(layer: LayerMeasurement, unit: str) -> list[tuple[str, float | int | None, str]]:
-    return [
-        ("present", int(layer.present), ""),
-        ("thickness_mean", layer.mean, unit),
-        ("thickness_sd", layer.sd, unit),
-        ("thickness_min", layer.min, unit),
-        ("thickness_max", layer.max, unit),
-        ("thickness_mean_over_all", layer.mean_over_all, unit),
-        ("coverage", 100 * layer.coverage, "%"),
-        ("normals", layer.normals, ""),
-        ("normals_usable", 100 * layer.usable_fraction, "%"),
-        ("normals_with_several_boundaries", 100 * layer.several_boundaries, "%"),
-        ("resolved", int(layer.resolved), ""),
-        ("tilt", layer.tilt_deg, "deg"),
-        ("area", layer.area, f"{unit}^2"),
-    ]
 
 
 def _line(line: InclusionLine, unit: str) -> list[tuple[str, float | int | None, str]]:
