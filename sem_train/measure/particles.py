@@ -17,7 +17,7 @@ from sem_train.measure.neighbours import Frame, Neighbours, measure_neighbours, 
 from sem_train.measure.shapes import Shapes, measure_shapes
 from sem_train.measure.single import Objects, reported, without_specks
 
-LARGEST_SHARE = 0.2  # one particle that carries more of the number makes a small frame worth a note
+LARGEST_WEIGHT = 4  # the frame hides three of four particles as large as that
 SHAPES = ("aspect", "circularity_iso", "circularity_imagej", "solidity", "compactness")
 
 
@@ -120,9 +120,8 @@ def _note(sizes: SizeDistribution | None, whole: int, count: int, wanted: int | 
     notes = []
     if count and not whole:
         notes.append("all particles are cut by the frame, sizes not measured")
-    if sizes is not None and whole > 1 and sizes.weights.max() > LARGEST_SHARE * sizes.weights.sum():
-        notes.append(f"one particle stands for {sizes.weights.max() / sizes.weights.sum():.0%} of all: "
-                     "the frame is small against it")  # fmt: skip
+    if sizes is not None and sizes.weights.max() > LARGEST_WEIGHT:
+        notes.append(f"the frame is small: its largest whole particle stands for {sizes.weights.max():.0f}")
     if wanted is not None and whole < wanted:
         notes.append(f"{whole} whole particles, {wanted} needed for D50 by number to ± {PRECISION:.0%}")
     return "; ".join(notes)

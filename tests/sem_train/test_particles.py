@@ -84,7 +84,7 @@ def test_instance_map_in_micrometres():
 
 
 def test_notes():
-    large = measure_particles(discs((100, 100), [(50, 50), (8, 8)], [46, 4]), 1.0)
+    large = measure_particles(discs((100, 100), [(50, 50), (8, 8)], [30, 4]), 1.0)
     assert "the frame is small" in large.note
     cut = measure_particles(discs((100, 100), [(0, 50)], [30]), 1.0)
     assert "cut by the frame, sizes not measured" in cut.note
