@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from sem_train.measure.section import Section
-from semforge.errors import InputError
 
 LINES = 10  # a layer, where nobody says how many
 
@@ -39,8 +38,8 @@ def lay_lines(section: Section, number: int = LINES) -> dict[str, tuple[Measurin
     """Lines along the local normals of each layer, evenly spaced over the length at which the frame shows it.
 
     Where both boundaries are inside the frame a line runs from one to the other; where the layer is missing, though
-    the frame would show it, it has no length. A layer of which the map shows no midline gets none. Raises InputError
-    if a layer is too short for so many.
+    the frame would show it, it has no length. A layer that is shorter than that many pixels gets fewer, and one of
+    which the map shows no midline gets none.
     """
     return {layer: _lay(section, layer, number) for layer in section.envelopes}
 
@@ -52,8 +51,7 @@ def _lay(section: Section, layer: str, number: int) -> tuple[MeasuringLine, ...]
     seen = np.flatnonzero(normals.usable | normals.absent)
     if len(seen) == 0:
         return ()
-    if len(seen) < number:
-        raise InputError(f"{number} lines across {layer} are too many, expected {len(seen)} at most")
+    number = min(number, len(seen))
     chosen = seen[((np.arange(number) + 0.5) * len(seen) / number).astype(int)]
     there = normals.usable[chosen]
     offsets = np.where(there, [normals.outer[chosen], normals.inner[chosen]], 0.0)

@@ -16,7 +16,7 @@ from sem_train.measure.section import Section
 
 # ImageJ keeps these properties when a selection is moved, renamed, copied or saved again
 IMAGE = "semforge_image"  # `identity` of the label map
-LINES = "semforge_lines"  # lines a layer that were laid
+LINES = "semforge_lines"  # lines a layer that were asked for
 CLASS = "semforge_class"  # class id
 NUMBER = "semforge_number"  # of the line in its layer, or of the outline
 
@@ -33,28 +33,33 @@ def write_rois(
     """Write a ZIP for Fiji's ROI Manager: `number` lines across each layer, and its outlines.
 
     `labels` (H, W) is the label map as given, `section` what `prepare` made of it. Gives back the lines, by layer.
-    Raises InputError if a layer is too short for so many lines.
+    Where the map shows no layer nothing is written.
     """
     lines = lay_lines(section, number)
-    write_zip(path, selections(section, lines, identity(labels)))
+    rois = selections(section, lines, number, identity(labels))
+    if rois:
+        write_zip(path, rois)
     return lines
 
 
 def selections(
-    section: Section, lines: dict[str, tuple[MeasuringLine, ...]], image: str
-) -> list[ImagejRoi]:  # fmt: skip
-    """The lines of each layer and then the outlines of its envelope, coloured by class; `image` is their `identity`."""
+    section: Section, lines: dict[str, tuple[MeasuringLine, ...]], number: int, image: str
+) -> list[ImagejRoi]:
+    """The lines of each layer and then the outlines of the envelopes, coloured by class.
+
+    `number` is how many lines were asked for, `image` the `identity` of the label map.
+    """
     classes = section.classes
     rois = []
     for layer, of_layer in lines.items():
-        about: dict[str, str | int] = {IMAGE: image, LINES: len(of_layer), CLASS: classes.id_of(layer)}
+        about: dict[str, str | int] = {IMAGE: image, LINES: number, CLASS: classes.id_of(layer)}
         for line in of_layer:
             name = line_name(layer, line.number, len(of_layer), line.missing)
             rois.append(line_roi(name, line.ends, colour_of(layer, classes), about | {NUMBER: line.number}))
     for layer, mask in image_envelopes(section).items():
-        about = {IMAGE: image, LINES: len(lines[layer]), CLASS: classes.id_of(layer)}
-        for number, polygon in enumerate(outlines(mask), start=1):
-            roi = area_roi(outline_name(layer, number), polygon, colour_of(layer, classes), about | {NUMBER: number})
+        about = {IMAGE: image, LINES: number, CLASS: classes.id_of(layer)}
+        for k, polygon in enumerate(outlines(mask), start=1):
+            roi = area_roi(outline_name(layer, k), polygon, colour_of(layer, classes), about | {NUMBER: k})
             rois.append(roi)
     return rois
 
