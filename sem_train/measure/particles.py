@@ -49,6 +49,11 @@ class ParticleMeasurement:
     objects: Objects  # one by one, cut ones included
     note: str  # what a reader must know; empty if nothing
 
+    @property
+    def ecd(self) -> tuple[float, ...]:
+        """Diameters of discs of equal area of the particles that the frame does not cut."""
+        return () if self.sizes is None else tuple(self.sizes.values.tolist())
+
 
 def measure_particles(
     instances_or_mask: np.ndarray,

@@ -56,6 +56,7 @@ def test_weight_in_closed_form():
     assert np.isnan(found.objects.weight[1])
     assert np.isnan(found.objects.ecd[1])
     assert found.objects.area[1] == 100
+    assert found.ecd == (pytest.approx(np.sqrt(4 * 1000 / np.pi)),)
     assert (found.count, found.count_whole) == (2, 1)
     assert found.number_density == pytest.approx(1 / (80 * 150))
 
