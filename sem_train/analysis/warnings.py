@@ -1,0 +1,30 @@
+"""What a reader of a result must be told before the numbers."""
+
+from sem_train.analysis.segmentation import Segmented
+from sem_train.measure import FieldMeasurement
+from sem_train.measure.uncertainty import SegmentationError
+
+
+def warnings_of(found: Segmented, field: FieldMeasurement, segmentation: SegmentationError | None) -> tuple[str, ...]:
+    """In order of weight: no scale, nothing found, layers that are not what their number says, what is not known."""
+    said = []
+    if found.scale.source == "none":
+        said.append(f"No scale: lengths are in pixels. {found.scale.note}".rstrip())
+    elif found.scale.source == "scale_bar":
+        said.append(f"The scale was read off the scale bar. {found.scale.note}".rstrip())
+    if field.layers and not any(layer.present for layer in field.layers.values()):
+        said.append("No layer was found.")
+    for name, layer in field.layers.items():
+        if layer.note and not _only_absent(layer.note):
+            said.append(f"{name}: {layer.note}.")
+    if segmentation is None:
+        said.append(
+            "The segmentation error of the model is not known and not in the uncertainties: "
+            "'sem-train evaluate RUN --data DATA --calibrate' finds it out."
+        )
+    return tuple(said)
+
+
+def _only_absent(note: str) -> bool:
+    """Whether a layer is simply missing, which tables say."""
+    return note in ("absent", "not in the map")
