@@ -1,10 +1,24 @@
 """A scale bar with its label, and the scale that follows once a person has confirmed it."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sem_train.micrographs.scale import LEAST_UM, MOST_UM, NO_SCALE_NOTE, Scale
+from sem_train.micrographs.scale_bar.bars import Bar, Box, find_bars
+from sem_train.micrographs.scale_bar.lettering import Reading, read_labels
+
+MOST_BARS = 12  # that are looked at in one picture
+SURE_SCORE, SURE_MARGIN = 0.62, 0.06  # of a label that counts as read
+LEAST_SCORE = 0.45  # of one that is worth a guess
+REACH = (0.16, 0.12)  # of the picture's width and height: how far from a bar its label may be
+FAR = 1.6  # of a letter's height: from the bar to its label at most
+RIVAL = 0.06  # a reading that says something else comes near if its score is not lower by more
+SAME_SIZE = 0.02  # two readings whose pixels differ by less say the same
+BOX_SHARE = 0.12  # of what is around a bar: what a box drawn for the label takes at least
+LEAST_CONTRAST = 0.15  # of full scale, between label and ground
+PICTURE_PX = 4096  # edge of the part of a picture that is searched: a larger one has its bar in the databar
 
 
 @dataclass(frozen=True)
@@ -15,6 +29,8 @@ class ScaleBar:
     label: str  # best reading of its text, e.g. "10 µm"
     length_um: float
     sure: bool  # whether no other reading of the text comes near
+    box: tuple[int, int, int, int]  # of the bar: left, right, top, bottom
+    about: tuple = ()
 
     @property
     def pixel_size_um(self) -> float:
@@ -23,8 +39,16 @@ class ScaleBar:
 
 
 def read_scale_bar(image: np.ndarray, databar: slice | None = None) -> ScaleBar | None:
-    """The scale bar of a picture (H, W), in its databar or burnt in; None where none is found."""
-    return None
+    """The scale bar of a picture (H, W), in its databar or else burnt in; None where none is found."""
+    if databar is not None:
+        found = _best(image[databar], databar.start)
+        if found is not None and found.sure:
+            return found
+    rest = image if databar is None else image[: databar.start] if databar.start else image[databar.stop :]
+    top = 0 if databar is None or databar.start else databar.stop
+    burnt_in = _best(rest[-PICTURE_PX:, :], top + max(0, len(rest) - PICTURE_PX))
+    candidates = [bar for bar in (found if databar is not None else None, burnt_in) if bar is not None]
+    return max(candidates, key=lambda bar: bar.sure, default=None)
 
 
 def scale_by_bar(bar: ScaleBar | None, accepted: bool, remark: str = "") -> Scale:
@@ -43,3 +67,80 @@ def scale_by_bar(bar: ScaleBar | None, accepted: bool, remark: str = "") -> Scal
     if not accepted:
         return Scale(None, "none", f"{NO_SCALE_NOTE}; {read}: look, and confirm with --accept-scale-bar{because}")
     return Scale(bar.pixel_size_um, "scale_bar", f"{read}, as accepted{because}")
+
+
+def _best(image: np.ndarray, top: int) -> ScaleBar | None:
+    """The best read bar of a picture whose first row is row `top` of the file."""
+    if image.size == 0:
+        return None
+    levels = image.astype(np.float32) / np.iinfo(image.dtype).max
+    read = _own_bars([(reading, bar) for bar in find_bars(levels)[:MOST_BARS] for reading in _labels(levels, bar)])
+    if not read:
+        return None
+    reading, bar = max(read, key=lambda pair: pair[0].score)
+    if reading.score < LEAST_SCORE:
+        return None
+    size = reading.length_um / bar.length_px
+    others = [other.length_um / rival.length_px for other, rival in read if other.score > reading.score - RIVAL]
+    rivals = [other for other in others if abs(other / size - 1) > SAME_SIZE]
+    sure = reading.score >= SURE_SCORE and reading.margin >= SURE_MARGIN and not rivals
+    box = (bar.left, bar.right, bar.top + top, bar.bottom + top)
+    label = f"{reading.word[:-2]} {reading.word[-2:]}"
+    return ScaleBar(bar.length_px, label, reading.length_um, sure, box, (reading.score, reading.margin, len(rivals)))
+
+
+def _labels(levels: np.ndarray, bar: Bar) -> Iterator[Reading]:
+    """Readings of what stands beside a bar, in ink of its colour and in the opposite one."""
+    height, width = levels.shape
+    across, down = int(REACH[0] * width) + bar.height, max(40, int(REACH[1] * height)) + bar.height
+    rows = slice(max(0, bar.top - down), min(height, bar.bottom + down))
+    columns = slice(max(0, bar.left - across), min(width, bar.right + across))
+    part = levels[rows, columns]
+    at = (bar.left - columns.start, bar.right - columns.start, bar.top - rows.start, bar.bottom - rows.start)
+    for bright in (bar.bright, not bar.bright):
+        extreme = float(part.max() if bright else part.min())
+        for ground in _grounds(part, bright):
+            if abs(extreme - ground) < LEAST_CONTRAST:
+                continue
+            ink = ((part - ground) / (extreme - ground)).clip(0, 1)
+            if not bar.broken:
+                ink[max(0, at[2] - 1) : at[3] + 1, max(0, at[0] - 1) : at[1] + 1] = 0
+            for reading in read_labels(ink):
+                if _beside(reading.box, at, bar.broken):
+                    yield replace(reading, same_ink=bright == bar.bright, box=_moved(reading.box, rows, columns))
+
+
+def _grounds(part: np.ndarray, bright: bool) -> list[float]:
+    """Levels on which lettering may stand: the commonest, and that of a box drawn for it."""
+    common = float(np.median(part))
+    box = float(part.min() if bright else part.max())
+    return [common, box] if (np.abs(part - box) < 0.1).mean() > BOX_SHARE and abs(box - common) > 0.1 else [common]
+
+
+def _moved(box: Box, rows: slice, columns: slice) -> Box:
+    return box[0] + columns.start, box[1] + columns.start, box[2] + rows.start, box[3] + rows.start
+
+
+def _own_bars(read: list[tuple[Reading, Bar]]) -> list[tuple[Reading, Bar]]:
+    """Of the bars beside one label only those of its ink, where there are any: the others are edges of its box."""
+
+    def same_place(one: Box, other: Box) -> bool:
+        return min(one[1], other[1]) > max(one[0], other[0]) and min(one[3], other[3]) > max(one[2], other[2])
+
+    return [
+        (reading, bar) for reading, bar in read
+        if reading.same_ink or not any(other.same_ink and same_place(other.box, reading.box)
+                                       and other.score > reading.score - RIVAL for other, _ in read)
+    ]  # fmt: skip
+
+
+def _beside(label: Box, bar: Box, broken: bool) -> bool:
+    """Whether a label stands above, below or next to a bar, or in its gap; boxes as left, right, top, bottom."""
+    tall = label[3] - label[2]
+    shared = min(label[1], bar[1]) - max(label[0], bar[0])
+    if broken:
+        return shared >= label[1] - label[0] and label[2] < bar[3] and bar[2] < label[3]
+    away = max(label[2] - bar[3], bar[2] - label[3])  # rows between them
+    if away >= -0.2 * tall:
+        return away <= FAR * tall and shared >= 0.5 * min(label[1] - label[0], bar[1] - bar[0])
+    return -FAR * tall <= shared <= 0
