@@ -37,6 +37,9 @@ from semforge.pages import page_environment
 SIMPLIFIED = 0.6  # of a pixel of the picture: how far an outline may be from the boundary measured
 
 
+PICTURE_WIDTH_PX, CARD_PX, PLOT_PX = 560, 190, 155  # on a wide screen: of the picture, around it, for each profile
+
+
 @dataclass(frozen=True)
 class Analysed:
     """What a page is made of."""
@@ -74,6 +77,7 @@ class Card:
     histograms: tuple[Histogram, ...]
     lines: tuple[Line, ...]
     search: str
+    height_px: int  # about, on a wide screen, so that the scroll bar is right before it was ever drawn
 
 
 @dataclass(frozen=True)
@@ -215,6 +219,7 @@ def _card(folder: Path, image: ImageRecord, identity: str, limit: Budget) -> Car
         profiles=tuple((chart, colour) for chart, colour in charts if chart is not None),
         histograms=tuple(_histograms([image])),
         lines=tuple(table_lines(image.rows)),
+        height_px=round(PICTURE_WIDTH_PX * seen.height / seen.width + CARD_PX + PLOT_PX * len(charts)),
         search=f"{image.name} {image.specimen} {Path(image.source).name}".lower(),
     )
 

@@ -74,7 +74,7 @@ def _of_image(image: ImageRecord) -> Iterable[str]:
 
 def _sentence(text: str) -> str:
     text = text.strip()
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+    return text + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def _line(text: str, where: Sequence[str], total: int, what: str) -> WarningLine:

@@ -64,7 +64,7 @@ NAMES = {
     "lognormal_p": "lognormal fit, p",
 }
 PATTERNS = (
-    (r"thickness_p(\d+)", r"thickness, \1th percentile"),
+    (r"thickness_p0*(\d+)", r"thickness, \1th percentile"),
     (r"d(\d+)_(number|area|volume)", r"D\1 by \2"),
     (r"(outer|inner)_([RWP][aqz])", r"\1 interface, \2"),
     (r"(outer|inner)_(cutoff|evaluation_length)", r"\1 interface, \2 of roughness"),
