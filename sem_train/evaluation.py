@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from sem_train.agreement import Agreement, Comparison, Detection, agreements, detections, is_measurable
+from sem_train.calibration import observe
 from sem_train.cases import Case, TestData, load_cases
-from sem_train.inference import TrainedModel, load_run
+from sem_train.inference import TrainedModel, checkpoint_of, load_run
 from sem_train.measure import measure_label_map
+from sem_train.measure.uncertainty import Observation, SegmentationError, fit_segmentation_error, model_digest
 from sem_train.metrics import confusion, dice, iou, mean_over_present
 from sem_train.provenance import commit, versions
 from semforge.errors import InputError
@@ -68,6 +70,7 @@ class Evaluation:
     detections: tuple[Detection, ...]  # synthetic data only
     examples: tuple[Example, ...]  # from the best to the worst
     provenance: dict[str, str]
+    calibration: SegmentationError | None = None  # where it was asked for
 
     @property
     def mean_dice(self) -> float:
@@ -84,13 +87,18 @@ class Evaluation:
         return json.dumps(_finite(_as_dict(self)), indent=1, ensure_ascii=False)
 
 
-def evaluate(run: Path, data_path: Path, include_trained: bool = False, examples: int = 0) -> Evaluation:
+def evaluate(
+    run: Path, data_path: Path, include_trained: bool = False, examples: int = 0, calibrate: bool = False
+) -> Evaluation:
     """Predict every image of `data_path` with the model of `run` and compare with the truth.
 
     Images the run was trained on are left out, and real ones of specimens it was trained on, unless
-    `include_trained`. `examples` images are kept to look at. Raises InputError if run or data cannot be
-    used or if nothing remains.
+    `include_trained`. `examples` images are kept to look at. `calibrate` works out the segmentation error, from
+    synthetic images that the run was not trained on. Raises InputError if run or data cannot be used or if nothing
+    remains.
     """
+    if calibrate and include_trained:
+        raise InputError("--calibrate and --include-trained: errors on images trained on say nothing of others")
     model = load_run(run)
     unlabelled = {v for real in model.config.data.real for v in real.unlabelled}
     data = load_cases(data_path, model.classes, unlabelled)
@@ -98,23 +106,32 @@ def evaluate(run: Path, data_path: Path, include_trained: bool = False, examples
     if not cases:
         raise InputError(f"{data_path}: the run was trained on all {len(data.cases)} images; give others, "
                          "or --include-trained")  # fmt: skip
-    counts, images, comparisons = [], [], []
+    if calibrate and data.kind != "synthetic":
+        raise InputError(f"{data_path}: real images have no known truth; calibrate with synthetic ones")
+    counts, images, comparisons, observations = [], [], [], []
     for case in cases:
         image, true = case.read()
         predicted = model.predict(image).labels
         counts.append(confusion(predicted, true, len(model.classes)))
         images.append(_image_score(case, counts[-1]))
         if is_measurable(case.truth):
-            comparisons.append(Comparison(case.name, case.truth or {},
-                                          measure_label_map(predicted, model.classes, case.pixel_size_um)))  # fmt: skip
+            truth, measured = case.truth or {}, measure_label_map(predicted, model.classes, case.pixel_size_um)
+            comparisons.append(Comparison(case.name, truth, measured))
+            if calibrate and case.pixel_size_um is not None:
+                observations.append(observe(case.name, truth, true, measured, model.classes, case.pixel_size_um))
     return Evaluation(
         run=Path(run), data=data, model=model, left_out=len(data.cases) - len(cases), included_trained=include_trained,
         classes=_class_scores(np.sum(counts, axis=0), model), images=tuple(images),
         agreements=agreements(comparisons, model.classes) if comparisons else (),
         detections=detections(comparisons, model.classes) if comparisons else (),
         examples=tuple(_example(model, cases[i], images[i]) for i in _spread(images, examples)),
-        provenance=_provenance(data),
+        provenance=_provenance(data), calibration=_calibrated(run, data, observations) if calibrate else None,
     )  # fmt: skip
+
+
+def _calibrated(run: Path, data: TestData, observations: Sequence[Observation]) -> SegmentationError:
+    about = {"path": str(data.path), **data.about}
+    return fit_segmentation_error(observations, model_digest(checkpoint_of(run)), about)
 
 
 def _seen(model: TrainedModel, data: TestData, case: Case) -> bool:
@@ -187,6 +204,7 @@ def _as_dict(e: Evaluation) -> dict[str, Any]:
              "false_negative": d.false_negative, "true_negative": d.true_negative}
             for d in e.detections
         ],
+        "segmentation_error": None if e.calibration is None else e.calibration.model_dump(mode="json"),
         "provenance": e.provenance,
     }  # fmt: skip
 

@@ -8,6 +8,9 @@ added whole.
 Fields that show more count more: thickness by the length on which it was measured, shares and densities by the area of
 the layer, mean sizes by the number of bodies. The scatter is then that of a ratio estimate; with equal weights it is
 s/√n.
+
+Only means are put together. The sd and the percentiles of a specimen are not the mean of those of its fields: they come
+from all profiles laid together.
 """
 
 import math
@@ -31,6 +34,8 @@ from semforge.errors import InputError
 
 WANTED_PERCENT = 10.0  # relative accuracy that E562 takes as sufficient
 MOST_FIELDS = 10_000
+MEANS = ("thickness_mean", "thickness_mean_over_all", "coverage", "area_percent", "number_density", "ecd_mean",
+         "per_length", "length_density")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def combine_fields(
         raise InputError(f"{specimen}: {without} has no scale and other fields have; give it, or leave the field out")
     tables = [{(r.kind, r.name, r.quantity): r for r in field.rows} for field in fields]
     asked = {
-        key: row for t in tables for row in estimated_rows(t.values()) for key in [(row.kind, row.name, row.quantity)]
+        key: row for t in tables for key, row in t.items() if row.quantity in MEANS and row in estimated_rows([row])
     }
     found = []
     for row in asked.values():

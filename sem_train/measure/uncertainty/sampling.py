@@ -17,7 +17,7 @@ from sem_train.measure.normals import Normals
 from sem_train.measure.particles import ParticleMeasurement
 from sem_train.measure.section import Section
 from sem_train.measure.uncertainty.bootstrap import FEWEST_PARTICLES, block_bootstrap, size_spreads
-from sem_train.measure.uncertainty.estimate import Spread
+from sem_train.measure.uncertainty.estimate import Spread, coverage_factor
 from sem_train.measure.uncertainty.proportions import count_spread, share_spread
 from sem_train.measure.uncertainty.series import SeriesMean, series_mean
 
@@ -61,11 +61,23 @@ def layer_spreads(normals: Normals, across: float) -> dict[str, Spread]:
         over_all = series_mean(full)
         found |= {"thickness_mean": _ratio(full, exists) or known.spread}
         found |= {"thickness_mean_over_all": over_all.spread} if over_all is not None else {}
-    names = ["thickness_sd", *(f"thickness_p{p:02d}" for p in PERCENTILES)]
-    drawn = lambda d: np.vstack([d.std(axis=1, ddof=1), np.percentile(d, PERCENTILES, axis=1)])
-    found |= zip(names, block_bootstrap(thickness, drawn), strict=True)
+    found |= _of_spread(thickness, known)
     found = {name: _scaled(spread, across) for name, spread in found.items()}
     return found | {"coverage": _scaled(_coverage(normals, known), 100)}
+
+
+def _of_spread(thickness: np.ndarray, known: SeriesMean) -> dict[str, Spread]:
+    """Of sd and percentiles. A short series shows less than the whole spread: the side to the outside is the longer."""
+    names = ["thickness_sd", *(f"thickness_p{p:02d}" for p in PERCENTILES)]
+    statistics = lambda d: np.vstack([d.std(axis=1, ddof=1), np.percentile(d, PERCENTILES, axis=1)])
+    values = statistics(thickness[None])[:, 0]
+    hidden = math.sqrt(known.variance) / values[0] - 1 if values[0] > 0 else 0.0
+    off = hidden * np.array([values[0], *(values[1:] - known.mean)])
+    return {
+        name: replace(s, below=k * s.standard + max(-shift, 0.0), above=k * s.standard + max(shift, 0.0))
+        for name, s, shift in zip(names, block_bootstrap(thickness, statistics), off, strict=True)
+        for k in [coverage_factor(s.dof)]
+    }
 
 
 def inclusion_spreads(section: Section, name: str, inclusion: InclusionMeasurement, pixel: float) -> dict[str, Spread]:

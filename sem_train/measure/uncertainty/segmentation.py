@@ -3,7 +3,8 @@
 For every quantity: the error, measured minus true, over images that the model was not trained on, as a bias and a
 spread. Errors of lengths are in pixels, of shares in percentage points, of all else relative to the measured value: a
 boundary drawn half a pixel off is half a pixel off at any magnification. With enough images the bias may change
-linearly with the measured value. The spread is that of a single new image about the line, the uncertainty of the line included.
+linearly with the measured value. The spread is that of a single new image about the line, the uncertainty of the line
+included.
 
 A microscope's images are no synthetic ones: the error is known for images like those of the recipe.
 """
