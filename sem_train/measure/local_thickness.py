@@ -1,8 +1,8 @@
 """Local thickness: at each point of a layer the diameter of the largest disc that holds the point and fits.
 
 Hildebrand & Rüegsegger, J. Microsc. 185 (1997) 67: τ(p) = 2 max{r : p in B(x, r), B(x, r) in the layer}. It needs
-no direction, so it also tells how thick islands, necks and bulges are; a slab has its thickness everywhere. Discs may
-reach over the left and right edge of the frame, where the layer runs on, not over the top and bottom.
+no direction, so it also tells how thick islands, necks and bulges are; a slab has its thickness everywhere. Only discs
+within the frame count, and where the layer runs on at a side of it, nothing within a median radius of that side.
 
 Discs are centred on the ridge of the distance map, their radii reach to the smoothed outline, which is known to a part
 of a pixel. A layer thicker than `WORKING_PX` is measured on a coarser grid: to a percent of its thickness.
@@ -50,16 +50,22 @@ def local_thickness(mask: np.ndarray, factor: int = 1) -> np.ndarray:
     """
     level = _level(mask, factor)
     inside = level >= 0.5
-    outline = find_contours(np.pad(level, ((1, 1), (0, 0)), mode="edge"), 0.5)
+    outline = find_contours(level, 0.5)
     found = np.zeros(level.shape, dtype=np.float32)
     if not outline or not inside.any():
         return found
-    boundary = KDTree(_dense(outline) - [1.0, 0.0])
+    boundary = KDTree(_dense(outline))
     centres, radii = _discs(inside, boundary)
-    clear = np.minimum(centres[:, 0] + 0.5, level.shape[0] - 0.5 - centres[:, 0])
-    # a boundary of the layer along the frame's edge is none: it is not seen
+    # what bounds the layer beyond the frame is not seen
+    clear = np.minimum(centres + 0.5, np.array(level.shape) - 0.5 - centres).min(axis=1)
     fits = radii <= clear + 1e-6
+    if not fits.any():
+        return found
     _paint(found, centres[fits], radii[fits])
+    strip = int(np.ceil(np.median(radii[fits])))
+    for side in (slice(0, strip), slice(level.shape[1] - strip, None)):
+        if inside[:, 0 if side.start == 0 else -1].any():
+            found[:, side] = 0.0
     return np.where(inside, found, 0.0) * (2 * factor)
 
 
@@ -79,7 +85,7 @@ def _dense(outline: list[np.ndarray]) -> np.ndarray:
 
 def _discs(inside: np.ndarray, boundary: KDTree) -> tuple[np.ndarray, np.ndarray]:
     """Centres (N, 2) and radii (N,) of the discs that no other disc holds."""
-    distance = ndimage.distance_transform_edt(np.pad(inside, ((1, 1), (0, 0)), mode="edge"))[1:-1]
+    distance = ndimage.distance_transform_edt(inside)
     centres = np.argwhere(_ridge(distance)).astype(np.float64)
     radii = boundary.query(centres)[0]
     # the middle of a layer lies between pixels as a rule: shift each centre to where the largest disc is

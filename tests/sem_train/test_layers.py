@@ -7,6 +7,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from sem_train.classes import ClassMap
 from sem_train.measure import measure_label_map
+from sem_train.measure.censoring import censored_mean
+from sem_train.measure.table import rows_of
 from semforge.errors import InputError
 
 SHAPE = (400, 512)
@@ -95,6 +97,139 @@ def test_layer_that_leaves_the_frame_is_flagged_and_unbiased():
     assert not found.complete
     assert "both boundaries" in found.note
     assert found.mean == pytest.approx(120, abs=0.3)
+
+
+@pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
+def test_percentiles_of_a_wedge(quarter_turns):
+    x = np.arange(512)
+    labels = np.rot90(section(SHAPE, 100 - 0.05 * x, 200 + 0.05 * x), quarter_turns)
+    found = layer(labels, pixel_size_um=0.5)
+    assert set(found.percentiles) == {5, 25, 50, 75, 95}
+    for percent, value in found.percentiles.items():
+        assert value == pytest.approx(0.5 * (100 + 51.2 * percent / 100), abs=0.5)
+
+
+def test_thin_and_thick_parts_of_a_wave():
+    x = np.arange(512)
+    inner = 250 + 20 * np.sin(2 * np.pi * x / 128)
+    found = layer(section(SHAPE, 49.5, inner))  # row 50 is the first: its upper side is at 49.5
+    assert found.mean == pytest.approx(200.5, abs=0.1)
+    assert found.sd == pytest.approx(20 / np.sqrt(2), rel=0.02)
+    assert found.percentiles[50] == pytest.approx(200.5, abs=1.0)
+    assert found.percentiles[95] - found.percentiles[5] == pytest.approx(2 * 20 * np.cos(np.pi * 0.05), rel=0.02)
+
+
+def test_seen_whole_is_not_censored():
+    found = layer(section(SHAPE, 100, 220), pixel_size_um=0.5)
+    assert not found.censored
+    assert found.mean_censored == pytest.approx(found.mean)
+    assert found.usable_length == pytest.approx(0.5 * 512, rel=0.01)
+    assert found.note == ""
+
+
+def test_where_thick_parts_leave_the_mean_is_a_lower_bound_and_the_estimate_is_better():
+    """The outer interface rough, the inner one rougher; the frame ends where it bulges most."""
+    rng = np.random.default_rng(6)
+
+    def rough(rms, correlation):
+        z = gaussian_filter1d(rng.normal(size=512), correlation, mode="wrap")
+        return z / z.std() * rms
+
+    dropped, estimated = [], []
+    for _ in range(30):
+        outer, inner = 150 + rough(8, 20), 330 + rough(35, 40)
+        true = layer(section((900, 512), outer, inner)).mean
+        found = layer(section(SHAPE, outer, inner))
+        assert found.censored == (found.usable_fraction < 1)
+        if found.censored:
+            assert "lower bound" in found.note
+        dropped.append(found.mean - true)
+        estimated.append(found.mean_censored - true)
+    assert np.mean(dropped) < -1.5
+    assert abs(np.mean(estimated)) < 0.5
+
+
+def test_a_slab_that_leaves_is_as_thick_in_the_estimate():
+    found = layer(slab(SHAPE, 120, 30, middle=120))
+    assert found.censored
+    assert found.mean_censored == pytest.approx(120, abs=0.3)
+    spacing = np.diff(found.profile.along).mean()
+    assert found.usable_length == pytest.approx(spacing * np.isfinite(found.profile.thickness).sum())
+
+
+def test_censored_mean():
+    complete = np.array([True, True, False, True])
+    # 2 (1/4), 4 (1/4), 5 or more: to the one longer, 8 (1/2)
+    assert censored_mean(np.array([2.0, 4.0, 5.0, 8.0]), complete) == pytest.approx(2 / 4 + 4 / 4 + 8 / 2)
+    assert censored_mean(np.array([2.0, 4.0, 9.0, 8.0]), complete) == pytest.approx(23 / 4)  # 9 counts as it is
+    assert censored_mean(np.array([4.0, 4.0]), np.array([False, True])) == pytest.approx(4)
+    assert censored_mean(np.array([4.0]), np.array([False])) is None
+
+
+def test_evidence_says_what_is_needed():
+    labels = section(SHAPE, 100, 220, 232)
+    labels[:, 60:] = np.where(labels[:, 60:] == FEAL, STEEL, labels[:, 60:])
+    found = layer(labels, "FeAl")
+    assert not found.present
+    assert found.evidence.coverage == found.coverage == pytest.approx(60 / 512, abs=0.01)
+    assert found.evidence.mean_px == pytest.approx(12, abs=0.3)
+    assert found.note == "absent: coverage 12%, mean 11.9 px; needed 20% and 1.5 px"
+    whole = layer(section(SHAPE, 100, 220)).evidence
+    assert whole.present
+    assert whole.words == "present: coverage 100%, mean 120.0 px; needed 20% and 1.5 px"
+
+
+@pytest.mark.parametrize("section_tilt_deg", [-30, 10, 60])
+def test_an_oblique_section_stretches_thickness(section_tilt_deg):
+    labels = section(SHAPE, 100, 220, 240)
+    for column in range(16, 512, 32):
+        put_disc(labels, 148, column, 6, PORE)
+    plain, oblique = (measure_label_map(labels, CLASSES, 0.5, section_tilt_deg=t) for t in (0.0, section_tilt_deg))
+    share = np.cos(np.radians(section_tilt_deg))
+    one, other = plain.layers["Fe2Al5"], oblique.layers["Fe2Al5"]
+    for quantity in ("mean", "min", "max", "mean_over_all", "mean_censored"):
+        assert getattr(other, quantity) == pytest.approx(share * getattr(one, quantity))
+    assert other.percentiles[95] == pytest.approx(share * one.percentiles[95])
+    assert other.profile.thickness == pytest.approx(share * one.profile.thickness)
+    assert other.profile.along == pytest.approx(one.profile.along)
+    assert other.local_thickness.mean == pytest.approx(share * one.local_thickness.mean)
+    assert other.parts[0].mean == pytest.approx(share * one.parts[0].mean)
+    assert oblique.lines["pore"].depth == pytest.approx(share * plain.lines["pore"].depth)
+    assert other.area == one.area
+    rows = {r.quantity: r for r in rows_of("a", oblique) if (r.kind, r.name) == ("layer", "Fe2Al5")}
+    assert f"section tilt {section_tilt_deg} deg" in rows["thickness_mean"].method
+    assert rows["section_tilt"].value == section_tilt_deg
+
+
+@pytest.mark.parametrize("tilt", [61.0, -90.0, float("nan")])
+def test_impossible_section_tilt(tilt):
+    with pytest.raises(InputError, match="section tilt"):
+        measure_label_map(section(SHAPE, 100, 220), CLASSES, None, section_tilt_deg=tilt)
+
+
+def test_a_pore_line_splits_its_layer():
+    x = np.arange(512)
+    outer, inner = 100 + 0.1 * x, 260 + 0.2 * x  # 160 to 211 px
+    labels = section((450, 512), outer, inner)
+    for column in range(16, 512, 32):
+        put_disc(labels, (outer + 0.35 * (inner - outer))[column], column, 6, PORE)
+    found = measure_label_map(labels, CLASSES, 0.5)
+    whole = found.layers["Fe2Al5"]
+    outward, inward = whole.parts
+    assert (outward.side, inward.side) == ("outward", "inward")
+    assert outward.line == "pore"
+    assert outward.share == pytest.approx(0.35, abs=0.01)
+    assert outward.mean == pytest.approx(0.35 * whole.mean, rel=0.03)
+    assert outward.mean + inward.mean == pytest.approx(whole.mean)
+    assert outward.sd + inward.sd == pytest.approx(whole.sd)
+    assert found.layers["FeAl"].parts == ()
+    rows = {r.quantity: r for r in rows_of("a", found) if (r.kind, r.name) == ("layer", "Fe2Al5")}
+    assert rows["outward_mean"].value == outward.mean
+    assert "line of pore" in rows["inward_share"].note
+
+
+def test_without_a_line_a_layer_is_one():
+    assert layer(section(SHAPE, 100, 220)).parts == ()
 
 
 def test_layer_with_one_boundary_in_the_frame_has_no_thickness():
