@@ -97,8 +97,8 @@ def read_corrected(
 
 
 def _refuse_other_image(rois: Sequence[ImagejRoi], expected: str) -> bool:
-    known = {str(roi.properties[IMAGE]): roi.name for roi in rois if IMAGE in roi.properties}
-    other = next((name for image, name in known.items() if image != expected), None)
+    known = [roi for roi in rois if IMAGE in roi.properties]
+    other = next((roi.name for roi in known if roi.properties[IMAGE] != expected), None)
     if other is not None:
         raise InputError(f"{other!r} was laid on another label map; give the one that its ZIP was written for")
     return bool(known)

@@ -6,6 +6,7 @@ of its first pixel is (0.5, 0.5); the ends of lines from the *centre* of that pi
 throughout; only this module knows of the other way.
 """
 
+import itertools
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -87,9 +88,9 @@ def kind_of(roi: ImagejRoi) -> str:
 def write_zip(path: Path, rois: Sequence[ImagejRoi]) -> None:
     """Write a ZIP that the ROI Manager of ImageJ opens, in that order, whole or not at all."""
     with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        for roi in rois:
+        for name, roi in zip(_file_names(rois), rois, strict=True):
             # one date for all files, so that the same selections make the same file
-            archive.writestr(zipfile.ZipInfo(f"{roi.name.replace('/', '_')}.roi"), roi.tobytes())
+            archive.writestr(zipfile.ZipInfo(name), roi.tobytes())
 
 
 def read_zip(path: Path) -> list[ImagejRoi]:
@@ -115,6 +116,16 @@ def read_zip(path: Path) -> list[ImagejRoi]:
         roi.name = roi.name or name
         rois.append(roi)
     return rois
+
+
+def _file_names(rois: Sequence[ImagejRoi]) -> list[str]:
+    """Names of files in a ZIP, each another; equal names are numbered as ImageJ does."""
+    names: list[str] = []
+    for roi in rois:
+        plain = roi.name.replace("/", "_")
+        numbered = (f"{plain}-{k}.roi" for k in itertools.count(1))
+        names.append(next(n for n in itertools.chain([f"{plain}.roi"], numbered) if n not in names))
+    return names
 
 
 def _contents(path: Path) -> list[tuple[str, bytes]]:

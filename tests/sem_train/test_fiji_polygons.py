@@ -33,7 +33,7 @@ def test_outlines_enclose_the_mask_pixel_for_pixel(mask):
 def test_outlines_keep_off_the_centres_of_pixels(mask, x, y):
     for polygon in outlines(mask):
         where = inside([polygon], mask.shape)
-        assert np.array_equal(inside([(polygon + (x, y)).astype(np.float32)], mask.shape), where)
+        assert np.array_equal(inside([(polygon + np.array([x, y])).astype(np.float32)], mask.shape), where)
 
 
 @settings(max_examples=50, deadline=None)

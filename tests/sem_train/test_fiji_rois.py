@@ -97,7 +97,9 @@ def test_holes_of_composites():
 
 
 def test_a_zip_keeps_order_names_colours_and_properties(tmp_path):
-    rois = [line_roi(name, np.zeros((2, 2)), ORANGE, {"semforge_number": i}) for i, name in enumerate(("β 02", "a/c 01"))]
+    rois = [
+        line_roi(name, np.zeros((2, 2)), ORANGE, {"semforge_number": i}) for i, name in enumerate(("β 02", "a/c 01"))
+    ]
     write_zip(tmp_path / "a.zip", rois)
     back = read_zip(tmp_path / "a.zip")
     assert [r.name for r in back] == ["β 02", "a/c 01"]
@@ -105,6 +107,13 @@ def test_a_zip_keeps_order_names_colours_and_properties(tmp_path):
     assert {r.hexcolor(r.stroke_color) for r in back} == {"#e69f00"}
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert archive.namelist() == ["β 02.roi", "a_c 01.roi"]
+
+
+def test_equal_names_are_kept_apart(tmp_path):
+    write_zip(tmp_path / "a.zip", [line_roi(n, np.eye(2), ORANGE, {}) for n in ("a/b", "a_b", "a_b-1")])
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.namelist() == ["a_b.roi", "a_b-1.roi", "a_b-1-1.roi"]
+    assert [r.name for r in read_zip(tmp_path / "a.zip")] == ["a/b", "a_b", "a_b-1"]
 
 
 def test_the_same_selections_make_the_same_file(tmp_path):
