@@ -43,7 +43,7 @@ def coating_truth(section: Section) -> dict[str, Any]:
     return {
         "family": "coating",
         "tilt_deg": -specimen.view.tilt_deg,  # of the layers in the picture, anticlockwise
-        "layers": layers,
+        "layers": {name: record | _parts(specimen, name, record) for name, record in layers.items()},
         "inclusions": inclusions,
         "cracks": cracks,
         "pore_lines": {name: _pore_line(specimen, line) for name, line in specimen.facts["pore_lines"].items()},
@@ -105,6 +105,21 @@ def _layer(section: Section, stratum: Stratum) -> dict[str, Any]:
         "usable_length_um": float(profile.size * step),
         "profile": _profile(whole, step),
     } | share
+
+
+def _parts(specimen: Specimen, name: str, layer: dict[str, Any]) -> dict[str, Any]:
+    """The outward and the inward part of a layer that a pore line splits, each a share of its thickness.
+
+    Empty without a line. Of several lines the first that the recipe names splits the layer.
+    """
+    lines = specimen.facts["pore_lines"]
+    line = next((n for n, line in lines.items() if line["host"] == name and line["present"]), None)
+    if line is None or "mean_um" not in layer:
+        return {}
+    outward = float(lines[line]["depth_fraction"])
+    shares = {"outward": outward, "inward": 1 - outward}
+    parts = {side: {"mean_um": s * layer["mean_um"], "sd_um": s * layer["sd_um"]} for side, s in shares.items()}
+    return {"parts": {"line": line} | parts}
 
 
 def _profile(thickness: np.ndarray, step_um: float) -> dict[str, Any]:

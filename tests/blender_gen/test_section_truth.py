@@ -123,6 +123,22 @@ def test_pore_line_depth_is_a_share_of_the_thickness():
     assert truth["pore_lines"]["pore"]["depth_um"] == pytest.approx(8.0, abs=1e-3)
 
 
+def test_a_pore_line_splits_its_layer_into_what_grew_outwards_and_inwards():
+    line = {"pore": {"host": "coating", "present": True, "depth_fraction": 0.4, "half_width_um": 1.5, "coverage": 0.6}}
+    wavy = slab(outer=lambda x: 20 + 2 * np.sin(2 * np.pi * x / 9), size_px=(256, 160), line=line)
+    layer = coating_truth(cut(wavy))["layers"]["coating"]
+    parts = layer["parts"]
+    assert parts["line"] == "pore"
+    assert parts["outward"]["mean_um"] == pytest.approx(0.4 * 20, rel=0.02)
+    assert parts["outward"]["mean_um"] + parts["inward"]["mean_um"] == pytest.approx(layer["mean_um"])
+    assert parts["outward"]["sd_um"] + parts["inward"]["sd_um"] == pytest.approx(layer["sd_um"])
+
+
+def test_without_a_line_a_layer_is_one():
+    for line in (None, {"pore": {"host": "coating", "present": False}}):
+        assert "parts" not in coating_truth(cut(slab(20.0, line=line)))["layers"]["coating"]
+
+
 def test_visible_regions_fill_the_frame():
     specimen = slab(20.0, tilt_deg=7, spheres=[(-10, 10, 0, 4.0), (8, 19, 1, 5.0)])
     total = sum(region.area() for region in cut(specimen).visible.values())
