@@ -40,7 +40,9 @@ SHORTER = {
     "render-farm status": lambda c: c,
     "render-farm verify": lambda c: c,
     "sem-train fit": lambda c: f"{c} {SMALL_FIT}",
+    "sem-train analyse": lambda c: c,
     "sem-train predict": lambda c: c,
+    "sem-train report": lambda c: c,
     "sem-train measure": lambda c: c,
     "sem-train evaluate": lambda c: c,
     "sem-train gap": lambda c: f"{c} --crop-px 64 --crops 32",
@@ -115,7 +117,7 @@ def test_the_readme_works_from_top_to_bottom(tmp_path, cluster):
     outputs = {}
     for command in commands():
         start = next(start for start in SHORTER if command.startswith(start))
-        if start == "sem-train predict":
+        if start == "sem-train analyse":
             (tmp_path / "micrographs").mkdir()
             with SampleFile(tmp_path / "data/slurry") as samples:
                 Image.fromarray(samples.image(0)).save(tmp_path / "micrographs" / "a.png")
@@ -127,7 +129,8 @@ def test_the_readme_works_from_top_to_bottom(tmp_path, cluster):
         else:
             outputs[command] = run(short, tmp_path, SEMFORGE_DATA=str(tmp_path / "real"), **(cluster or {}))
     for made in ("preview.png", "demo/report.html", "data/slurry/dataset.h5", "runs/slow/last.ckpt", "report.html",
-                 "predictions/a_labels.png", "predictions/a_overlay.png", "table.csv"):  # fmt: skip
+                 "predictions/a_labels.png", "predictions/a_overlay.png", "table.csv", "corrected.csv", "lines/a.zip",
+                 "labels/a.tif", "results/a.json", "results/report.html", "certificate.html"):  # fmt: skip
         assert (tmp_path / made).stat().st_size > 0, made
     assert "4 samples sound (every digest recomputed)" in outputs["render-farm verify data/slurry --deep"]
     if cluster is not None:
