@@ -1,8 +1,8 @@
 #!/bin/sh
-# Install what the tests of pages need on Debian or Ubuntu, as root: the browser chromium and a font.
+# Install what the tests of pages need on Debian or Ubuntu, as root: a browser, a font, and what reads a printed page.
 # Does nothing where all is there.
 set -eu
-packages="chromium fonts-liberation"
+packages="chromium fonts-liberation poppler-utils"
 
 missing=""
 for package in $packages; do

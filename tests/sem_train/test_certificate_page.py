@@ -1,0 +1,368 @@
+"""The page of analysed micrographs in a browser: what moves, what is drawn, what is printed, and for whom.
+
+Needs chromium: skipped without it, but a failure where SEMFORGE_CHROMIUM=required.
+"""
+
+import subprocess
+from itertools import pairwise
+
+import pytest
+from browser import CHROMIUM, REQUIRED, missing
+from fake_analysis import add_image, batch, write_folder
+
+from sem_train.certificate.page import write_certificate
+
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+MANY = 200
+
+# Cards whose inside the browser has laid out and painted
+RENDERED = """() => [...document.querySelectorAll('.card')].filter(
+    card => card.querySelector('.frame').checkVisibility({contentVisibilityAuto: true})).length"""
+
+# Text that stands out from what is behind it by less than WCAG's AA asks, with its ratio
+FAINT = """() => {
+  const parse = text => { const n = text.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };
+  const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3]));
+  const behind = element => {
+    const layers = [];
+    for (let e = element; e; e = e.parentElement) {
+      const colour = parse(getComputedStyle(e).backgroundColor);
+      if (colour[3] > 0) layers.push(colour);
+      if (colour[3] === 1) break;
+      if (e.classList.contains('frame')) { layers.push([255, 255, 255, 1]); break; }  // at worst, a white picture
+    }
+    return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255]);
+  };
+  const light = colour => {
+    const [r, g, b] = colour.map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+    return .2126 * r + .7152 * g + .0722 * b;
+  };
+  const found = [];
+  for (const element of document.querySelectorAll('body *')) {
+    const own = [...element.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
+    if (!own || ['SCRIPT', 'STYLE'].includes(element.tagName) || !element.checkVisibility()) continue;
+    const style = getComputedStyle(element), below = behind(element);
+    const [a, b] = [light(over(parse(style.color), below)), light(below)];
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    const size = parseFloat(style.fontSize), large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
+    if (ratio < (large ? 3 : 4.5)) found.push([element.tagName, element.textContent.slice(0, 30), ratio]);
+  }
+  return found;
+}"""
+
+# Controls, pictures and regions that a screen reader could not name
+NAMELESS = """() => [...document.querySelectorAll(
+  'input, button, img, [role=img], [role=region], article, summary, a')].filter(e => {
+  const by = e.getAttribute('aria-labelledby'), said = by && document.getElementById(by)?.textContent;
+  const name = said || e.getAttribute('aria-label') || e.getAttribute('alt') ||
+    [...(e.labels ?? [])].map(l => l.textContent).join('') || (e.tagName === 'INPUT' ? '' : e.textContent);
+  return !name.trim();
+}).map(e => e.outerHTML.slice(0, 80))"""
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if reason := missing():
+        if REQUIRED:
+            pytest.fail(f"SEMFORGE_CHROMIUM=required, but {reason}")
+        pytest.skip(f"no browser: {reason}")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def specimen(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("specimen")
+    write_folder(folder, [add_image(folder, "a<b>&\"'", resolved=0)])
+    write_certificate(folder / "page.html", folder)
+    return folder / "page.html"
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("few")
+    batch(folder, 6)
+    write_certificate(folder / "page.html", folder)
+    return folder / "page.html"
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("many")
+    batch(folder, MANY)
+    write_certificate(folder / "page.html", folder)
+    return folder / "page.html"
+
+
+@pytest.fixture
+def show(browser):
+    """Opens a page; afterwards it must have asked for nothing and complained of nothing."""
+    contexts, trouble = [], []
+
+    def opened(path, viewport=DESKTOP, **options):
+        context = browser.new_context(viewport=viewport, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: trouble.append(message.text))
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("dialog", lambda dialog: trouble.append(dialog.message))
+        address = path.as_uri()
+        page.on("request", lambda r: r.url == address or r.url.startswith("data:") or trouble.append(r.url))
+        page.goto(address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert trouble == []
+
+
+def opacity(page, card=1):
+    return float(page.locator(f"#image-{card} .mask").evaluate("e => getComputedStyle(e).opacity"))
+
+
+def column(page, table, position):
+    return page.locator(table).evaluate(f"t => [...t.tBodies[0].rows].map(r => r.cells[{position}].textContent.trim())")
+
+
+def test_the_page_opens_without_network_and_complaints(show, specimen, few):
+    for path in (specimen, few):
+        page = show(path)
+        assert page.locator(".card").count() in (1, 6)
+        assert page.locator("h1").is_visible()
+
+
+def test_the_page_reads_without_scripts(show, few):
+    page = show(few, java_script_enabled=False)
+    assert page.locator(".micrograph").first.is_visible()
+    assert page.locator(".overview").first.is_visible()
+
+
+def test_pictures_are_drawn_and_the_mask_covers_the_micrograph(show, specimen):
+    page = show(specimen)
+    loaded = page.locator(".frame img").evaluate_all(
+        "list => Promise.all(list.map(i => i.decode().then(() => i.naturalWidth)))"
+    )
+    assert loaded == [160, 160]
+    micrograph, mask = (page.locator(f"#image-1 {name}").bounding_box() for name in (".micrograph", ".mask"))
+    assert micrograph == mask
+    assert micrograph["width"] / micrograph["height"] == pytest.approx(160 / 120, rel=0.01)
+
+
+def test_outline_and_chart_lie_where_the_layer_is(show, specimen):
+    page = show(specimen)
+    box = page.locator("#image-1 .outlines").evaluate("e => { const b = e.getBBox(); return [b.y, b.height]; }")
+    assert box == [29.5, 48]
+    frame, lines = (page.locator(f"#image-1 {name}").bounding_box() for name in (".frame", ".frame svg"))
+    assert frame == lines
+    axes = page.locator("#image-1 .plot .axes").bounding_box()
+    assert (axes["x"], axes["width"]) == pytest.approx((frame["x"], frame["width"]), abs=1)
+
+
+def test_the_mask_fades_by_keyboard(show, specimen):
+    page = show(specimen)
+    assert opacity(page) == 0.5
+    page.locator("#image-1 .fader input").focus()
+    for key, expected in (("ArrowLeft", 0.45), ("Home", 0.0), ("End", 1.0)):
+        page.keyboard.press(key)
+        assert opacity(page) == pytest.approx(expected)
+    assert page.locator("#image-1 .fader output").text_content() == "100\u202f%"
+
+
+def test_the_mask_fades_by_mouse(show, specimen):
+    page = show(specimen)
+    box = page.locator("#image-1 .fader input").bounding_box()
+    page.mouse.click(box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2)
+    assert opacity(page) == pytest.approx(0.8, abs=0.06)
+
+
+def test_one_fader_for_all_pictures_and_one_for_each(show, few):
+    page = show(few)
+    page.locator(".fade-all").focus()
+    page.keyboard.press("End")
+    assert [opacity(page, k) for k in (1, 6)] == [1, 1]
+    assert page.locator("#image-6 .fader input").input_value() == "100"
+    page.locator("#image-2 .fader input").focus()
+    page.keyboard.press("Home")
+    assert [opacity(page, k) for k in (1, 2)] == [1, 0]
+
+
+def test_outlines_can_be_put_away(show, few):
+    page = show(few)
+    outlines = page.locator("#image-1 .outlines")
+    assert outlines.is_visible()
+    page.locator("#image-1 [data-toggle=outlines]").uncheck()
+    assert not outlines.is_visible()
+    page.locator(".tools [data-toggle=outlines]").uncheck()
+    page.locator("#image-2").scroll_into_view_if_needed()
+    assert not page.locator("#image-2 .outlines").is_visible()
+    assert page.locator("#image-2 .normals").is_visible()
+
+
+def test_one_can_walk_along_the_layer(show, specimen):
+    page = show(specimen)
+    here = page.locator("#image-1 .here").last
+    assert not here.is_visible()
+    page.locator("#image-1 .walk").focus()
+    page.keyboard.press("End")
+    assert page.locator("#image-1 .plot output").text_content() == "12.0\u202fµm at 39.1\u202fµm"
+    assert [float(here.get_attribute(name)) for name in ("x1", "y1", "x2", "y2")] == [156, 29.5, 156, 77.5]
+    axes = page.locator("#image-1 .plot .axes").bounding_box()
+    page.mouse.move(axes["x"] + 0.127 * axes["width"], axes["y"] + 10)
+    assert page.locator("#image-1 .plot output").text_content().startswith("missing at 5.1")
+
+
+def test_the_table_sorts_by_number_and_by_keyboard(show, specimen):
+    page = show(specimen)
+    heading = page.locator(".values th", has_text="value")
+    heading.get_by_role("button").click()
+    assert heading.get_attribute("aria-sort") == "ascending"
+    values = column(page, ".values", 2)
+    numbers = [float(v.replace("−", "-")) for v in values if v not in ("yes", "no")]
+    assert numbers == sorted(numbers)
+    assert numbers[0] == -6.75
+    assert numbers.index(12) > numbers.index(4.3)  # as text it would come first
+    page.keyboard.press("Enter")
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert column(page, ".values", 2)[:1] == ["100"]
+    intervals = page.locator(".values th", has_text="interval")
+    for _ in range(2):
+        intervals.get_by_role("button").click()
+        assert column(page, ".values", 5)[0] != ""  # rows without a value stay last
+        assert column(page, ".values", 5)[-1] == ""
+    assert heading.get_attribute("aria-sort") == "none"
+
+
+def test_images_sort_by_their_result(show, few):
+    page = show(few)
+    page.locator("details summary").filter(has_text="images in one table").click()
+    table = ".overview >> nth=1"
+    button = page.locator(table).locator("th", has_text="thickness").get_by_role("button")
+    button.click()
+    button.click()
+    shown = column(page, table, 2)
+    assert [float(v.split("\u00a0")[0]) for v in shown] == [14, 13, 12, 11, 10, 9]
+
+
+def test_finding_an_image(show, few):
+    page = show(few)
+    page.get_by_role("searchbox").fill("S1 003")
+    assert page.locator(".card:visible").count() == 1
+    assert page.locator(".told").text_content() == "1 of 6 shown"
+    page.get_by_role("searchbox").fill("s2")
+    assert page.locator(".card:visible").evaluate_all("l => l.map(c => c.id)") == ["image-5", "image-6"]
+    assert page.locator(".overview >> nth=0 >> tbody tr:visible").count() == 1
+    page.get_by_role("searchbox").fill("")
+    assert page.locator(".card:visible").count() == 6
+
+
+def test_of_many_images_only_those_in_view_are_drawn(show, many):
+    page = show(many)
+    assert page.locator(".card").count() == MANY
+    assert page.evaluate(RENDERED) <= 8
+    complete = "() => [...document.querySelectorAll('.micrograph')].filter(image => image.complete).length"
+    assert page.evaluate(complete) < MANY / 4
+    page.evaluate("document.getElementById('image-120').scrollIntoView()")
+    page.wait_for_function("document.querySelector('#image-120 .micrograph').complete")
+    assert page.locator("#image-120").bounding_box()["y"] == pytest.approx(0, abs=120)
+    assert 1 <= page.evaluate(RENDERED) <= 8
+    assert many.stat().st_size < 30e6
+
+
+def test_a_fader_for_many_pictures_moves_at_once(show, many):
+    page = show(many)
+    page.locator(".fade-all").focus()
+    page.keyboard.press("Home")
+    assert [opacity(page, k) for k in (1, MANY)] == [0, 0]
+
+
+@pytest.mark.parametrize("viewport", [PHONE, {"width": 768, "height": 1024}, DESKTOP])
+def test_nothing_is_wider_than_the_screen(show, specimen, few, viewport):
+    for path in (specimen, few):
+        page = show(path, viewport)
+        page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+        for y in range(0, page.evaluate("document.documentElement.scrollHeight"), 3000):
+            page.evaluate(f"window.scrollTo(0, {y})")
+        assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
+        outside = page.evaluate(
+            """() => [...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll, svg, .unseen') &&
+               e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80))"""
+        )
+        assert outside == []
+
+
+def test_in_print_everything_is_there(show, few, tmp_path):
+    page = show(few)
+    page.locator(".fade-all").focus()
+    page.keyboard.press("Home")
+    page.get_by_role("searchbox").fill("S1")
+    page.pdf(path=tmp_path / "page.pdf", prefer_css_page_size=True, print_background=True)
+    read = lambda *command: subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    text = read("pdftotext", "-layout", tmp_path / "page.pdf", "-")
+    for k in range(6):
+        assert f"All values of image-00{k}" in text
+    assert text.count("local thickness, largest") == 0  # it has no value
+    assert text.count("tilt in the image") == 6 + 3  # each image, and each specimen over its fields
+    assert text.count("All 6 images in one table") == 1
+    assert "Outlines" not in text
+    images = read("pdfimages", "-list", tmp_path / "page.pdf")
+    micrographs = [line for line in images.splitlines() if line.split()[2:6] == ["image", "160", "120", "gray"]]
+    assert len(micrographs) == 6
+    assert page.locator("details:not([open])").count() > 0  # as it was before
+
+
+def test_printing_shows_the_classes_whatever_the_fader_says(show, specimen):
+    page = show(specimen)
+    page.locator("#image-1 .fader input").focus()
+    page.keyboard.press("Home")
+    page.emulate_media(media="print")
+    assert opacity(page) == 0.5
+    assert not page.locator(".controls").is_visible()
+    assert page.locator("#image-1 .outlines").is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out(show, specimen, few, scheme):
+    for path in (specimen, few):
+        page = show(path, color_scheme=scheme)
+        page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+        assert page.evaluate(FAINT) == []
+
+
+def test_the_contrast_is_looked_at(show, specimen):
+    page = show(specimen)
+    page.evaluate("document.querySelector('h1').style.color = '#999'")
+    assert [tag for tag, *_ in page.evaluate(FAINT)] == ["H1"]
+
+
+def test_everything_has_a_name(show, specimen, few):
+    for path in (specimen, few):
+        page = show(path)
+        assert page.evaluate(NAMELESS) == []
+        heads = page.evaluate("[...document.querySelectorAll('h1, h2, h3')].map(h => +h.tagName[1])")
+        assert heads[0] == 1
+        assert all(b - a <= 1 for a, b in pairwise(heads)), heads
+        assert page.evaluate("[...document.querySelectorAll('th')].every(h => h.scope)")
+
+
+def test_the_keyboard_reaches_everything_and_is_seen(show, few):
+    page = show(few)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    assert page.locator(".skip").bounding_box()["x"] >= 0
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('#results') !== null")
+    reached = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        name, outline = page.evaluate(
+            "(e => [e.type || e.tagName, getComputedStyle(e).outlineStyle])(document.activeElement)"
+        )
+        reached.add(name)
+        assert outline != "none", name
+    assert reached >= {"button", "search", "range", "checkbox", "A", "SUMMARY"}
