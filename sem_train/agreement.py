@@ -85,7 +85,10 @@ def is_measurable(truth: dict[str, Any] | None) -> bool:
 
 
 def agreements(comparisons: Sequence[Comparison], classes: ClassMap) -> tuple[Agreement, ...]:
-    """Thickness of every layer class and area percent of every inclusion class, where both are known."""
+    """Thickness of every layer class and area percent of every inclusion class, where both are known.
+
+    Layers that a line splits in truth and in measurement also with their outward and inward part.
+    """
     found = []
     for layer in classes.with_role("layer"):
         pairs = [
@@ -95,6 +98,15 @@ def agreements(comparisons: Sequence[Comparison], classes: ClassMap) -> tuple[Ag
             and (measured := c.measured.layers[layer.name].mean) is not None
         ]
         found.append(Agreement("thickness", layer.name, "", tuple(pairs)))
+        for side in ("outward", "inward"):
+            pairs = [
+                Pair(c.case, true, measured)
+                for c in comparisons
+                if (true := true_part_um(c.truth, layer, side)) is not None
+                and (measured := _part(c.measured, layer, side)) is not None
+            ]
+            if pairs:
+                found.append(Agreement("thickness", f"{layer.name}, {side} part", "", tuple(pairs)))
     for inclusion in classes.with_role("inclusion"):
         host = classes.classes[classes.id_of(str(inclusion.host))]
         pairs = [
@@ -129,6 +141,28 @@ def true_thickness_um(truth: dict[str, Any], layer: LabelClass) -> float | None:
     means = [p["mean_um"] for p in parts if p["present"] and p.get("mean_um") is not None]
     unknown = any(p["present"] and p.get("mean_um") is None for p in parts)
     return float(sum(means)) if means and not unknown else None
+
+
+def true_part_um(truth: dict[str, Any], layer: LabelClass, side: Literal["outward", "inward"]) -> float | None:
+    """Mean thickness of one part of a layer class that a line splits. None where none does.
+
+    Data sets rendered before truth had parts tell the depth of the line, which is the thickness of the outward part.
+    """
+    records = {p: truth["layers"][p] for p in layer.phases if p in truth["layers"]}
+    if len(records) != 1:
+        return None
+    phase, record = next(iter(records.items()))
+    if "parts" in record:
+        return float(record["parts"][side]["mean_um"])
+    lines = [x for x in truth.get("pore_lines", {}).values() if x["host"] == phase and x["present"]]
+    if not lines or lines[0]["depth_um"] is None or record.get("mean_um") is None:
+        return None
+    outward = float(lines[0]["depth_um"])
+    return outward if side == "outward" else float(record["mean_um"]) - outward
+
+
+def _part(measured: FieldMeasurement, layer: LabelClass, side: Literal["outward", "inward"]) -> float | None:
+    return next((part.mean for part in measured.layers[layer.name].parts if part.side == side), None)
 
 
 def layer_exists(truth: dict[str, Any], layer: LabelClass) -> bool:

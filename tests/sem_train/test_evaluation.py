@@ -14,11 +14,13 @@ from PIL import Image
 
 from blender_gen.sample import Header, Sample, write_samples
 from sem_train import evaluation
+from sem_train.agreement import Comparison, agreements
 from sem_train.cases import load_cases
 from sem_train.classes import ClassMap
 from sem_train.config import DataSettings, Plan, SyntheticData
 from sem_train.evaluation import evaluate
 from sem_train.inference import Prediction, TrainedOn
+from sem_train.measure import measure_label_map
 from sem_train.report import render_report, scale_bar
 from semforge.errors import InputError
 
@@ -90,6 +92,27 @@ def test_a_perfect_model_has_no_error(data, use):
     assert pore.mean_absolute_error == pytest.approx(0, abs=1e-6)
     layers = {d.name: d for d in result.detections if d.what == "layer"}
     assert (layers["FeAl"].true_positive, layers["FeAl"].true_negative) == (2, 2)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_parts_of_a_layer_that_a_line_splits(stored):
+    """With the parts in the truth, and with the depth of the line alone as older data sets have it."""
+    labels = section((220, 256), 40, 140)
+    for column in range(8, 256, 16):
+        put_disc(labels, 80, column, 4, PORE)
+    truth = {
+        "layers": {"Fe2Al5": {"present": True, "mean_um": 50.0}},
+        "pore_lines": {"pore": {"host": "Fe2Al5", "present": True, "depth_um": 20.0}},
+    }
+    if stored:
+        parts = {"line": "pore", "outward": {"mean_um": 20.0, "sd_um": 0.0}, "inward": {"mean_um": 30.0, "sd_um": 0.0}}
+        truth["layers"]["Fe2Al5"]["parts"] = parts
+    found = {a.name: a for a in agreements([Comparison("a", truth, measure_label_map(labels, CLASSES, 0.5))], CLASSES)}
+    outward, inward = found["Fe2Al5, outward part"], found["Fe2Al5, inward part"]
+    assert outward.mean_true == 20.0
+    assert inward.mean_true == 30.0
+    assert outward.bias == pytest.approx(0.0, abs=0.5)
+    assert inward.bias == pytest.approx(-outward.bias, abs=0.05)
 
 
 def test_known_errors_are_reported(data, use):
