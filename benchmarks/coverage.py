@@ -3,8 +3,8 @@
 masks         exact label maps of specimens whose truth is known by formula (benchmarks/layer_specimens.py): intervals
               of the specimen from one field and from five. Once with sampling alone, once with a pixel size that is
               wrong by 1 % (standard deviation) and stated so.
-segmentation  RUN CALIBRATED_ON TESTED_ON: the segmentation error of a run calibrated on synthetic images, and intervals
-              of the field of others, beside what their geometry says.
+segmentation  RUN DATA...: the segmentation error of a run, calibrated on some of the images that it was not trained
+              on, and intervals of the field of the others, beside what their geometry says.
 
 The tables of docs/uncertainty.md are what they print; --out writes the same as CSV.
 """
@@ -25,9 +25,9 @@ from benchmarks.layer_specimens import CLASSES, SHAPE, Specimen
 from sem_train.measure import FieldMeasurement, Section, measure_section, prepare
 from sem_train.measure.table import Row, rows_of
 from sem_train.measure.uncertainty import (
+    CORRECTED,
     FieldRows,
     Observation,
-    SegmentationError,
     Sources,
     combine_fields,
     fit_segmentation_error,
@@ -52,7 +52,8 @@ app = typer.Typer(help=__doc__, add_completion=False)
 class Tally:
     """Which intervals held the truth, how far off and how wide they were, by quantity and kind of interval."""
 
-    def __init__(self) -> None:
+    def __init__(self, repeated: float = 1.0) -> None:
+        self.repeated = repeated  # how often each image was counted
         self.cases: dict[tuple[str, str], list[tuple[bool, float, float]]] = defaultdict(list)
 
     def add(self, quantity: str, interval: str, truth: float, value: float, low: float, high: float) -> None:
@@ -61,11 +62,12 @@ class Tally:
     def rows(self) -> Iterable[dict[str, str]]:
         for (quantity, interval), cases in self.cases.items():
             held, error, half = np.array(cases, dtype=float).T
-            n, k = len(held), int(held.sum())
+            share, n = held.mean(), round(len(held) / self.repeated)
+            k = share * n
             low = beta.ppf(0.025, k, n - k + 1) if k else 0.0
             high = beta.isf(0.025, k + 1, n - k) if k < n else 1.0
             yield {"quantity": quantity, "interval": interval, "intervals": str(n),
-                   "held_percent": f"{100 * k / n:.1f}",
+                   "held_percent": f"{100 * share:.1f}",
                    "held_low_95": f"{100 * low:.1f}", "held_high_95": f"{100 * high:.1f}",
                    "mean_error": f"{error.mean():+.3g}", "sd_error": f"{error.std(ddof=1):.3g}",
                    "median_half_width": f"{np.median(half):.3g}"}  # fmt: skip
@@ -152,45 +154,54 @@ def _count(tally: Tally, row: Row, truth: dict[Key, float], interval: str, more:
 
 @app.command()
 def segmentation(
-    run: Path, calibrated_on: Path, tested_on: Path, out: Annotated[Path | None, typer.Option()] = None
+    run: Path,
+    data: list[Path],
+    calibrated_with: int = 40,
+    draws: int = 50,
+    seed: int = 0,
+    out: Annotated[Path | None, typer.Option()] = None,
 ) -> None:
-    """Predicted label maps of rendered images of known geometry."""
+    """Predicted label maps of rendered images of known geometry that the run was not trained on."""
     from sem_train.calibration import observe
     from sem_train.cases import load_cases
-    from sem_train.inference import checkpoint_of, load_run
-    from sem_train.measure.uncertainty import model_digest
+    from sem_train.inference import load_run
 
     model = load_run(run)
     seen = []
-    for path in (calibrated_on, tested_on):
-        observed = []
-        for case in load_cases(path, model.classes).cases:
-            if case.identity in model.trained_on.samples or not case.pixel_size_um:
-                continue
-            image, true = case.read()
-            section = prepare(model.predict(image).labels, model.classes)
-            field = measure_section(section, case.pixel_size_um)
-            observed.append((section, field, observe(case.name, case.truth or {}, true, field, model.classes,
-                                                     case.pixel_size_um)))  # fmt: skip
-        seen.append(observed)
-    error = fit_segmentation_error([o for _, _, o in seen[0]], model_digest(checkpoint_of(run)), {})
-    show_segmentation(error, seen[1], out)
+    for case in [c for path in data for c in load_cases(path, model.classes).cases]:
+        if model.has_seen_sample(case.identity) or not case.pixel_size_um:
+            continue
+        image, true = case.read()
+        section = prepare(model.predict(image).labels, model.classes)
+        field = measure_section(section, case.pixel_size_um)
+        seen.append((section, field, observe(case.name, case.truth or {}, true, field, model.classes,
+                                             case.pixel_size_um)))  # fmt: skip
+    draw_and_count(seen, calibrated_with, draws, seed).show(out)
 
 
-def show_segmentation(
-    error: SegmentationError, observed: Sequence[tuple[Section, FieldMeasurement, Observation]], out: Path | None
-) -> None:
-    """Count which intervals of fields hold what is true of them."""
-    tally = Tally()
-    sources = Sources(calibration_percent=0.0, tilt_uncertainty_deg=0.0, segmentation=error, target="field")
-    for section, field, observation in observed:
-        for key, e in uncertainties(section, field, sources).items():
-            kind, name, quantity = key
-            true = observation.true.get((kind, name, quantity.removesuffix("_corrected")))
-            if true is not None and "segmentation" in e.parts:
-                how = "bias taken off" if quantity.endswith("_corrected") else "as measured"
-                tally.add(f"{name} {quantity.removesuffix('_corrected')}", how, true.value, e.value, e.low, e.high)
-    tally.show(out)
+def draw_and_count(
+    seen: Sequence[tuple[Section, FieldMeasurement, Observation]], calibrated_with: int, draws: int, seed: int
+) -> Tally:
+    """Calibrate with images drawn at random, and count which intervals of the others hold what is true of them.
+
+    Again and again, since each image is in some draws calibrated with and tested in others: the share that held is
+    that of the way to do it, not of one lucky calibration. The images are the same in all draws, so the interval of
+    that share is that of as many intervals as there are images.
+    """
+    rng = np.random.default_rng(seed)
+    tally = Tally(repeated=draws * (1 - calibrated_with / len(seen)))
+    for _ in range(draws):
+        order = rng.permutation(len(seen))
+        error = fit_segmentation_error([seen[i][2] for i in order[:calibrated_with]], "", {})
+        sources = Sources(calibration_percent=0.0, tilt_uncertainty_deg=0.0, segmentation=error, target="field")
+        for section, field, observation in (seen[i] for i in order[calibrated_with:]):
+            for (kind, name, quantity), e in uncertainties(section, field, sources).items():
+                plain = quantity.removesuffix(CORRECTED)
+                true = observation.true.get((kind, name, plain))
+                if true is not None and "segmentation" in e.parts:
+                    how = "as measured" if plain == quantity else "bias taken off"
+                    tally.add(f"{name} {plain}", f"field, {how}", true.value, e.value, e.low, e.high)
+    return tally
 
 
 if __name__ == "__main__":

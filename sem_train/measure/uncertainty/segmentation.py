@@ -30,6 +30,7 @@ FILE = "segmentation_error.json"
 FEWEST_IMAGES = 10  # of fewer, no calibration is made
 FEWEST_WITH_SLOPE = 20  # images; of fewer, the bias is taken as the same for all values
 CLEAR_SLOPE = 2.6  # its own standard errors: one in a hundred by chance
+MOST_LEVERAGE = 0.3  # of one image on that line
 FAR = 1.25  # pixel sizes beyond those calibrated by this factor are warned of
 
 log = logging.getLogger(__name__)
@@ -199,10 +200,12 @@ def _fit(key: Key, observations: Sequence[Observation]) -> QuantityError | None:
     n, centre, bias = len(error), float(measured.mean()), float(error.mean())
     squares = float(((measured - centre) ** 2).sum())
     slope, sd = 0.0, float(error.std(ddof=1))
-    if n >= FEWEST_WITH_SLOPE and scale != "relative" and squares > 0:
+    # a line that one image decides is no line
+    spread_out = squares > 0 and float(((measured - centre) ** 2).max()) / squares < MOST_LEVERAGE
+    if n >= FEWEST_WITH_SLOPE and scale != "relative" and spread_out:
         steep = float(((measured - centre) * error).sum() / squares)
         about = math.sqrt(float(((error - bias - steep * (measured - centre)) ** 2).sum()) / (n - 2))
-        if about == 0 or abs(steep) * math.sqrt(squares) / about > CLEAR_SLOPE:
+        if about > 0 and abs(steep) * math.sqrt(squares) / about > CLEAR_SLOPE:
             slope, sd = steep, about
     has_true = sum(key in o.true for o in observations)
     has_measured = sum(key in o.measured for o in observations)
