@@ -15,8 +15,11 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
+from sem_train.measure.bands import bands
+
 SHAPE_PX = 100  # the shape of an object of less area is the raster's
 DIRECTIONS = ((0, 1), (1, 2), (1, 1), (2, 1), (1, 0), (2, -1), (1, -1), (1, -2))  # in order of their angle
+LONGEST = 2  # rows or columns of the longest step
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,18 +79,20 @@ def measure_shapes(objects: np.ndarray) -> Shapes:
 
     An object of several pieces is one object.
     """
-    number = int(objects.max()) if objects.size else 0
-    area = np.bincount(objects.ravel(), minlength=number + 1)[1:]
-    where = np.flatnonzero(objects.ravel())
-    rows, columns = np.divmod(where, objects.shape[1])
-    which = objects.ravel()[where]
-    centroid = np.stack([np.bincount(which, weights=w, minlength=number + 1)[1:] for w in (rows, columns)], axis=1)
     windows = [w for w in ndimage.find_objects(objects) if w is not None]
+    number = len(windows)
     window = np.array([(r.start, c.start, r.stop - r.start, c.stop - c.start) for r, c in windows]).reshape(-1, 4)
     cut = (window[:, :2] == 0).any(axis=1) | (window[:, :2] + window[:, 2:] == objects.shape).any(axis=1)
+    sums = np.zeros((3, number + 1))
+    for rows in bands(objects):
+        row, column = np.nonzero(objects[rows])
+        which = objects[rows][row, column]
+        weights = (None, row + rows.start, column)
+        sums += [np.bincount(which, weights=weight, minlength=number + 1) for weight in weights]
+    area, centroid = sums[0, 1:].astype(int), (sums[1:, 1:] / sums[0, 1:]).T
     feret_max, feret_min, hull_area = _hulls(objects, number)
     perimeter = crofton_perimeter(objects, number)
-    return Shapes(area, centroid / area[:, None], window, cut, feret_max, feret_min, hull_area, perimeter)
+    return Shapes(area, centroid, window, cut, feret_max, feret_min, hull_area, perimeter)
 
 
 def crofton_perimeter(objects: np.ndarray, number: int) -> np.ndarray:
@@ -95,16 +100,22 @@ def crofton_perimeter(objects: np.ndarray, number: int) -> np.ndarray:
     angles = np.array([np.arctan2(r, c) for r, c in DIRECTIONS])
     apart = np.diff(np.concatenate([angles, [angles[0] + np.pi]]))
     share = (apart + np.roll(apart, 1)) / 2
-    padded = np.pad(objects, 2)
-    height, width = padded.shape
     total = np.zeros(number + 1)
-    for (row, column), angle in zip(DIRECTIONS, share, strict=True):
-        a = padded[: height - row, max(0, -column) : width - max(0, column)]
-        b = padded[row:, max(0, column) : width - max(0, -column)]
-        differs = np.flatnonzero((a != b).ravel())
-        crossings = np.bincount(a.ravel()[differs], minlength=number + 1)
-        crossings = crossings + np.bincount(b.ravel()[differs], minlength=number + 1)
-        total += 0.5 * angle / np.hypot(row, column) * crossings
+    for rows in bands(objects):
+        # rows that begin in this band, the first band's those above the frame, too
+        above = LONGEST if rows.start == 0 else 0
+        below = np.zeros((LONGEST, objects.shape[1]), dtype=objects.dtype)
+        following = objects[rows.stop : rows.stop + LONGEST]
+        below[: len(following)] = following
+        band = np.concatenate([objects[rows], below])
+        padded = np.pad(band, ((above, 0), (LONGEST, LONGEST)))
+        height, width = padded.shape
+        for (row, column), angle in zip(DIRECTIONS, share, strict=True):
+            a = padded[: height - LONGEST, max(0, -column) : width - max(0, column)]
+            b = padded[row : height - LONGEST + row, max(0, column) : width - max(0, -column)]
+            differs = a != b
+            for side in (a, b):
+                total += 0.5 * angle / np.hypot(row, column) * np.bincount(side[differs], minlength=number + 1)
     return total[1:]
 
 
@@ -127,19 +138,20 @@ def _hulls(objects: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray, np
 
 def _outermost(objects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Corners (M, 2) of the first and last pixel of each object in each row, by object; and the object of each (M,)."""
-    padded = np.pad(objects, ((0, 0), (1, 1)))
-    change = padded[:, 1:] != padded[:, :-1]
     found = []
-    for offset, side in ((0, padded[:, :-1]), (1, padded[:, 1:])):  # where a run ends, where one starts
-        rows, columns = np.nonzero(change & (side > 0))
-        which = side[rows, columns]
-        key = which.astype(np.int64) * len(objects) + rows
-        order = np.lexsort((columns if offset else -columns, key))
-        key, rows, columns, which = key[order], rows[order], columns[order], which[order]
-        first = np.ones(len(key), dtype=bool)
-        first[1:] = key[1:] != key[:-1]
-        for below in (-0.5, 0.5):
-            found.append(np.stack([which[first], rows[first] + below, columns[first] - 0.5], axis=1))
+    for band in bands(objects):
+        padded = np.pad(objects[band], ((0, 0), (1, 1)))
+        change = padded[:, 1:] != padded[:, :-1]
+        for last, side in ((True, padded[:, :-1]), (False, padded[:, 1:])):  # where a run ends, where one starts
+            rows, columns = np.nonzero(change & (side > 0))
+            which = side[rows, columns].astype(np.int64)
+            key = which * len(objects) + rows
+            order = np.lexsort((-columns if last else columns, key))
+            key, rows, columns, which = key[order], rows[order] + band.start, columns[order], which[order]
+            first = np.ones(len(key), dtype=bool)
+            first[1:] = key[1:] != key[:-1]
+            for below in (-0.5, 0.5):
+                found.append(np.stack([which[first], rows[first] + below, columns[first] - 0.5], axis=1))
     points = np.concatenate(found)
     points = points[np.argsort(points[:, 0], kind="stable")]
     return points[:, 0], points[:, 1:]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sem_train.measure.bands import bands
 from sem_train.measure.shapes import Shapes
 
 SMALLEST_OBJECT_PX = 4  # fewer pixels are counted for area only: their size is the pixel's
@@ -75,8 +76,13 @@ def reported(
 
 
 def without_specks(objects: np.ndarray) -> np.ndarray:
-    """Objects (H, W) of at least SMALLEST_OBJECT_PX pixels, numbered anew from 1 in their order."""
-    area = np.bincount(objects.ravel())
+    """Objects (H, W) int32 of at least SMALLEST_OBJECT_PX pixels, numbered anew from 1 in their order, in place."""
+    area = np.zeros(int(objects.max()) + 1, dtype=np.int64)
+    for rows in bands(objects):
+        area += np.bincount(objects[rows].ravel(), minlength=len(area))
     keep = area >= SMALLEST_OBJECT_PX
     keep[0] = False
-    return np.where(keep, np.cumsum(keep), 0).astype(np.int32)[objects]
+    table = np.where(keep, np.cumsum(keep), 0).astype(objects.dtype)
+    for rows in bands(objects):
+        objects[rows] = table[objects[rows]]
+    return objects

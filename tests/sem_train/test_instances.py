@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from sem_train.measure import bands, instances
 from sem_train.measure.instances import NECK, in_raster_order, split_touching, whole_numbers
 
 SHAPE = (240, 320)
@@ -94,3 +95,15 @@ def test_instance_numbers_without_gaps():
     huge = given.astype(np.int64) * 10**9
     np.testing.assert_array_equal(whole_numbers(huge), [[0, 2, 2], [1, 0, 3]])
     np.testing.assert_array_equal(whole_numbers(huge + 10**12 * (huge == 0)), [[3, 2, 2], [1, 3, 4]])
+
+
+def test_large_masks_give_the_same(monkeypatch):
+    """Piece by piece and band by band, as masks are that would fill the memory."""
+    rng = np.random.default_rng(4)
+    mask = ndimage.gaussian_filter(rng.normal(size=SHAPE), 5) > 0.03
+    at_once = split_touching(mask)
+    monkeypatch.setattr(instances, "WHOLE_PX", 0)
+    monkeypatch.setattr(bands, "BAND_PX", 1000)
+    in_parts = split_touching(mask)
+    assert at_once.max() > 20
+    np.testing.assert_array_equal(in_parts, at_once)

@@ -46,6 +46,18 @@ def test_region_is_the_frame_where_it_fills_it():
     np.testing.assert_array_equal(region.distance(np.array([[-5.0, 10.0], [400.0, 10.0]])), [0.0, 0.0])
 
 
+def test_every_third_pixel_of_a_large_region_is_enough():
+    rng = np.random.default_rng(2)
+    strip = np.zeros(SHAPE, dtype=bool)
+    strip[60:230, 20:480] = True
+    fine, coarse = Region(strip), Region(strip, strip.sum() // 8)
+    assert (fine.every, coarse.every) == (1, 3)
+    assert coarse.area == pytest.approx(fine.area, rel=0.03)
+    points = rng.uniform((60, 20), (229, 479), (200, 2))
+    np.testing.assert_allclose(coarse.distance(points), fine.distance(points), atol=3)
+    assert measured(points, coarse).mean == pytest.approx(measured(points, fine).mean, rel=0.02)
+
+
 def test_cut_objects_are_neighbours_only():
     points = np.array([[50.0, 50.0], [50.0, 60.0], [150.0, 250.0], [150.0, 290.0]])
     whole = np.array([True, False, True, True])

@@ -1,10 +1,14 @@
 """Sizes and shapes against closed form, and against scikit-image where it defines the same."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
+from scipy import ndimage
 from skimage.measure import regionprops
 
-from sem_train.measure.shapes import SHAPE_PX, measure_shapes
+from sem_train.measure import bands
+from sem_train.measure.shapes import SHAPE_PX, Shapes, measure_shapes
 
 SIZE = 320
 ROWS, COLUMNS = np.mgrid[:SIZE, :SIZE]
@@ -144,3 +148,13 @@ def test_an_object_of_two_pieces_is_one():
 def test_nothing():
     found = measure_shapes(np.zeros((20, 30), dtype=np.int32))
     assert len(found.area) == len(found.perimeter) == len(found.aspect) == len(found.centroid) == 0
+
+
+def test_band_by_band_is_the_same(monkeypatch):
+    rng = np.random.default_rng(6)
+    objects = ndimage.label(ndimage.gaussian_filter(rng.normal(size=(SIZE, SIZE)), 4) > 0.03)[0]
+    at_once = measure_shapes(objects)
+    monkeypatch.setattr(bands, "BAND_PX", 2000)
+    in_bands = measure_shapes(objects)
+    for field in fields(Shapes):
+        np.testing.assert_allclose(getattr(in_bands, field.name), getattr(at_once, field.name))
