@@ -17,6 +17,15 @@ def measure(
     classes: Annotated[
         Path | None, typer.Option(help="YAML with a 'classes' list, for label maps that do not carry theirs.")
     ] = None,
+    section_tilt_deg: Annotated[
+        float, typer.Option(help="Angle between the section and a right section of the layers, in degrees.")
+    ] = 0.0,
+    calibration_percent: Annotated[
+        float | None, typer.Option(help="Standard uncertainty of the pixel size; left out: by where it is from.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Run folder that predicted the label maps: its calibrated error counts.")
+    ] = None,
     summary: Annotated[Path | None, typer.Option(help="Table to write, CSV with one image a row.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="JSON to write, all there is; - for stdout.")] = None,
     objects: Annotated[
@@ -37,11 +46,12 @@ def measure(
 ) -> None:
     """Measure layer thickness, porosity, particle sizes and cracks in label maps."""
     from sem_train.fiji.files import FijiOptions
-    from sem_train.measure.outputs import Outputs, measure_to
+    from sem_train.measure.outputs import Circumstances, Outputs, measure_to
 
     outputs = Outputs(table=out, summary=summary, json=json, objects=objects)
     fiji = FijiOptions(lines, rois, from_rois, to_labels)
-    done = measure_to(label_maps, outputs, fiji, pixel_size_um, classes, errors)
+    known = Circumstances(pixel_size_um, classes, section_tilt_deg, calibration_percent, model)
+    done = measure_to(label_maps, outputs, fiji, known, errors)
     shown = errors if outputs.json_to_stdout else console
     for part in done.to_show:
         shown.print(part, highlight=False, soft_wrap=True)

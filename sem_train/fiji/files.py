@@ -69,17 +69,11 @@ def refuse_bad_options(options: FijiOptions, label_maps: Sequence[Path]) -> None
 def laid_lines(
     measured: MeasuredMap, options: FijiOptions
 ) -> dict[str, tuple[MeasuringLine, ...]]:  # fmt: skip
-    """The lines of a label map, by layer; written as selections if that is asked for.
-
-    Raises InputError that names the label map.
-    """
+    """The lines of a label map, by layer; written as selections if that is asked for."""
     number = LINES if options.lines is None else options.lines
-    try:
-        if options.rois is None:
-            return lay_lines(measured.section, number)
-        return write_rois(_place(options.rois, measured.path, ZIP), measured.labels, measured.section, number)
-    except InputError as error:
-        raise InputError(f"{measured.path}: {error}") from error
+    if options.rois is None:
+        return lay_lines(measured.section, number)
+    return write_rois(_place(options.rois, measured.path, ZIP), measured.labels, measured.section, number)
 
 
 def corrected_lines(measured: MeasuredMap, options: FijiOptions, pixel: float) -> Corrected | None:
@@ -99,7 +93,7 @@ def corrected_lines(measured: MeasuredMap, options: FijiOptions, pixel: float) -
             raise InputError(f"{path}: {error}") from error
         target = _place(options.to_labels, measured.path, TIFF[0])
         write = write_label_map if target.suffix.lower() == PNG else write_label_tiff
-        write(target, labels, measured.section.classes, measured.field.pixel_size_um)
+        write(target, labels, measured.section.classes, measured.pixel_size_um)
     return corrected
 
 

@@ -1,8 +1,10 @@
 """Label map files in, measurements out."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from pydantic import ConfigDict
@@ -29,11 +31,18 @@ class MeasuredMap:
     labels: np.ndarray  # (H, W) class ids as in the file
     section: Section
     field: FieldMeasurement
+    scale_source: Literal["given", "metadata", "none"]  # who says the pixel size
+    section_tilt_deg: float
 
     @property
-    def pixel(self) -> float:
-        """The edge of a pixel in the field's unit."""
-        return 1.0 if self.field.pixel_size_um is None else self.field.pixel_size_um
+    def pixel_size_um(self) -> float | None:
+        """The edge of a pixel; None where nobody says it."""
+        return self.field.pixel_size_um
+
+    @property
+    def across(self) -> float:
+        """Thickness in the field's unit that a pixel across a layer stands for."""
+        return (self.pixel_size_um or 1.0) * math.cos(math.radians(self.section_tilt_deg))
 
 
 def measure_files(
@@ -53,26 +62,30 @@ def measure_files(
 
 
 def measured_maps(
-    paths: Sequence[Path], pixel_size_um: float | None = None, classes: Path | None = None
+    paths: Sequence[Path],
+    pixel_size_um: float | None = None,
+    classes: Path | None = None,
+    section_tilt_deg: float = 0.0,
 ) -> Iterator[tuple[Path, MeasuredMap | InputError]]:
     """As `measure_files`, one at a time: each path with what was measured, or with why it cannot be.
 
+    `section_tilt_deg` is as in `measure_section`.
     Raises InputError at once if the pixel size or the class file cannot be used.
     """
     given = load_settings(classes, ClassFile) if classes is not None else None
     if pixel_size_um is not None and not 0 < pixel_size_um < float("inf"):
         raise InputError(f"--pixel-size-um {pixel_size_um:g}: expected more than zero")
-    return ((Path(path), _measured(Path(path), pixel_size_um, given)) for path in paths)
+    return ((Path(path), _measured(Path(path), pixel_size_um, given, section_tilt_deg)) for path in paths)
 
 
-def _measured(path: Path, pixel_size_um: float | None, given: ClassMap | None) -> MeasuredMap | InputError:
+def _measured(path: Path, pixel_size_um: float | None, given: ClassMap | None, tilt: float) -> MeasuredMap | InputError:
     try:
-        return _measure_file(path, pixel_size_um, given)
+        return _measure_file(path, pixel_size_um, given, tilt)
     except InputError as error:
         return error
 
 
-def _measure_file(path: Path, pixel_size_um: float | None, given: ClassMap | None) -> MeasuredMap:
+def _measure_file(path: Path, pixel_size_um: float | None, given: ClassMap | None, tilt: float) -> MeasuredMap:
     labels, written = read_label_map(path)
     classes = given or written
     if classes is None:
@@ -82,6 +95,10 @@ def _measure_file(path: Path, pixel_size_um: float | None, given: ClassMap | Non
     size = pixel_size_um if pixel_size_um is not None else read_pixel_size_um(path)
     try:
         section = prepare(labels, classes)
-        return MeasuredMap(path, labels, section, measure_section(section, size))
+        field = measure_section(section, size, tilt)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    source: Literal["given", "metadata", "none"] = (
+        "none" if size is None else "metadata" if pixel_size_um is None else "given"
+    )
+    return MeasuredMap(path, labels, section, field, source, tilt)

@@ -15,6 +15,7 @@ from sem_train.measure.files import MeasuredMap, measured_maps
 from sem_train.measure.objects import object_table, write_object_rows
 from sem_train.measure.structure import document, image_structure
 from sem_train.measure.table import Row, refuse_bad_target, rows_of, terminal_tables, write_table
+from sem_train.measure.uncertainty import CALIBRATION_PERCENT, Sources, read_segmentation_error, uncertainties
 from sem_train.measure.wide import write_summary
 from semforge.errors import InputError
 from semforge.files import write_text
@@ -55,13 +56,28 @@ class _Collected:
     units: set[str] = field(default_factory=set)
 
 
+@dataclass(frozen=True)
+class Circumstances:
+    """What a user knows of all label maps together; None where only the files say it, if anything does."""
+
+    pixel_size_um: float | None = None
+    classes: Path | None = None  # YAML file
+    section_tilt_deg: float = 0.0
+    calibration_percent: float | None = None  # standard uncertainty of the pixel size
+    model: Path | None = None  # run whose calibrated segmentation error counts
+
+    def sources(self, scale_source: str) -> Sources:
+        """The sources of uncertainty of a map whose scale is from there."""
+        stated = self.calibration_percent
+        return Sources(
+            calibration_percent=CALIBRATION_PERCENT[scale_source] if stated is None else stated,
+            tilt_deg=self.section_tilt_deg,
+            segmentation=None if self.model is None else read_segmentation_error(self.model),
+        )
+
+
 def measure_to(
-    label_maps: Sequence[Path],
-    outputs: Outputs,
-    fiji: FijiOptions,
-    pixel_size_um: float | None,
-    classes: Path | None,
-    console: Console,
+    label_maps: Sequence[Path], outputs: Outputs, fiji: FijiOptions, known: Circumstances, console: Console
 ) -> Done:
     """Measure label maps and write what was asked for; a bar on `console` if there are many.
 
@@ -71,17 +87,19 @@ def measure_to(
     """
     _refuse_bad_outputs(outputs, label_maps)
     refuse_bad_options(fiji, label_maps)
+    sources = {source: known.sources(source) for source in ("given", "metadata", "none")}
+    maps = measured_maps(label_maps, known.pixel_size_um, known.classes, known.section_tilt_deg)
     done, collected = Done(), _Collected()
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     disable = len(label_maps) < MANY or not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=disable) as bar:
         task = bar.add_task("measure", total=len(label_maps))
-        for path, result in measured_maps(label_maps, pixel_size_um, classes):
+        for path, result in maps:
             bar.update(task, description=path.name)
             try:
                 if isinstance(result, InputError):
                     raise result
-                _collect(result, outputs, fiji, done, collected)
+                _collect(result, sources[result.scale_source], outputs, fiji, done, collected)
             except InputError as error:
                 done.failed[str(path)] = str(error)
             bar.advance(task)
@@ -92,12 +110,14 @@ def measure_to(
     return done
 
 
-def _collect(measured: MeasuredMap, outputs: Outputs, fiji: FijiOptions, done: Done, collected: _Collected) -> None:
+def _collect(
+    measured: MeasuredMap, sources: Sources, outputs: Outputs, fiji: FijiOptions, done: Done, collected: _Collected
+) -> None:
     image, found = str(measured.path), measured.field
-    rows, more = rows_of(image, found), {}
+    rows, more = rows_of(image, found, uncertainties(measured.section, found, sources)), {}
     corrections: list[Text] = []
     if fiji.from_rois is not None:
-        corrected = corrected_lines(measured, fiji, measured.pixel)
+        corrected = corrected_lines(measured, fiji, measured.across)
         if corrected is None:
             corrections.append(Text(f"{image}: no corrected lines in {fiji.from_rois}"))
         else:
@@ -108,7 +128,7 @@ def _collect(measured: MeasuredMap, outputs: Outputs, fiji: FijiOptions, done: D
                 corrections.append(Text(f"{image}: the selections do not say which label map they are of"))
     elif fiji.asked:
         laid = laid_lines(measured, fiji)
-        rows += laid_rows(image, laid, measured.pixel, found.unit)
+        rows += laid_rows(image, laid, measured.across, found.unit)
         more = {"measuring_lines": laid}
     # from here on nothing can fail that this label map is to blame for
     collected.rows += rows
