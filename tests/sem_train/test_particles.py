@@ -1,13 +1,18 @@
 """Particles: what the frame hides is weighed back in; masks and instance maps; notes where numbers are weak."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from sem_train.classes import ClassMap
+from sem_train.config import TrainConfig
 from sem_train.measure import measure_instance_map, measure_label_map
 from sem_train.measure.particles import measure_particles
 from semforge.errors import InputError
+from semforge.settings import load_settings
 
+CONFIGS = Path(__file__).parents[2] / "configs" / "train"
 CLASSES = ClassMap(classes=[{"name": "substrate"}, {"name": "silica", "role": "particle"}])
 
 
@@ -103,3 +108,11 @@ def test_no_particles():
     assert (found.count, found.area_percent, found.number_density, found.sizes) == (0, 0.0, 0.0, None)
     assert found.shapes == {}
     assert found.neighbours.mean is None
+
+
+def test_the_shipped_particle_model_is_measured_and_older_ones_still_load():
+    shipped = load_settings(CONFIGS / "nanoparticles_synthetic.yaml", TrainConfig).classes
+    assert [c.name for c in shipped.with_role("particle")] == ["particle"]
+    before = '[{"name": "background", "values": [0]}, {"name": "particle", "role": "background", "host": null}]'
+    labels = (discs((100, 100), [(50, 50)], [20]) > 0).astype(np.uint8)
+    assert measure_label_map(labels, ClassMap.from_json(before), None).particles == {}
