@@ -42,8 +42,9 @@ def find_bars(levels: np.ndarray) -> list[Bar]:
     for bright in (True, False):
         ink = levels > high - INK * (high - low) if bright else levels < low + INK * (high - low)
         boxes = _lines(ink)
-        found += [Bar(*box, length_px=float(box[1] - box[0]), bright=bright) for box in boxes]
-        found += _broken_lines(boxes, ink, bright)
+        whole, halves = _broken_lines(boxes, bright)
+        found += whole
+        found += [Bar(*box, length_px=float(box[1] - box[0]), bright=bright) for box in boxes if box not in halves]
         found += list(_tick_rows(ink, bright))
     return sorted(found, key=lambda bar: -bar.length_px)
 
@@ -73,9 +74,10 @@ def _stands_free(rows: slice, columns: slice, thickness: float, ink: np.ndarray)
     return thickness >= 1 and all(row.mean() <= OUTSIDE for row in beside)
 
 
-def _broken_lines(boxes: list[Box], ink: np.ndarray, bright: bool) -> list[Bar]:
-    """Two pieces of one line with the label between them."""
-    found = []
+def _broken_lines(boxes: list[Box], bright: bool) -> tuple[list[Bar], set[Box]]:
+    """Pairs of pieces of one line with the label between them, as bars, and all the pieces."""
+    found: list[Bar] = []
+    halves: set[Box] = set()
     for i, one in enumerate(boxes):
         for other in boxes[i + 1 :]:
             first, second = sorted((one, other))
@@ -83,9 +85,10 @@ def _broken_lines(boxes: list[Box], ink: np.ndarray, bright: bool) -> list[Bar]:
             pieces = first[1] - first[0], second[1] - second[0]
             level = abs(first[2] - second[2]) <= 1 and abs(first[3] - second[3]) <= 1
             alike = min(pieces) > 0.7 * max(pieces)
-            if level and alike and 8 < gap < 0.7 * length and first[3] - first[2] <= max(6, 0.02 * length):
+            if level and alike and 8 < gap < 0.7 * length and first[3] - first[2] <= max(16, 0.1 * length):
                 found.append(Bar(first[0], second[1], first[2], first[3], float(length), bright, broken=True))
-    return found
+                halves |= {first, second}
+    return found, halves
 
 
 def _tick_rows(ink: np.ndarray, bright: bool) -> Iterator[Bar]:

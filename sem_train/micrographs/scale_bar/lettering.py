@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from sem_train.micrographs.scale_bar.templates import SHAPE_WEIGHT, normal_picture, shape_of, templates
+from sem_train.micrographs.scale_bar.templates import SHAPE_WEIGHTS, normal_picture, shape_of, templates
 from sem_train.micrographs.scale_bar.words import splits, words
 
 LEAST_PX, MOST_PX = 6, 90  # height of a digit
@@ -115,8 +115,8 @@ def _read_all(line: list[Glyph]) -> Reading | None:
     seen = np.array([normal_picture(glyph.ink) for glyph in line])
     shape = np.array([shape_of(g.top - foot, g.bottom - foot, g.right - g.left, tall) for g in line], dtype=np.float32)
     alike = np.einsum("fpd,gd->fgp", pictures, seen)
-    unlike = np.abs(shapes[:, None] - shape[None, :, None]).mean(axis=-1)
-    scores = alike - SHAPE_WEIGHT * unlike  # (faces, glyphs, pieces)
+    unlike = np.abs(shapes[:, None] - shape[None, :, None]) @ SHAPE_WEIGHTS
+    scores = alike - unlike  # (faces, glyphs, pieces)
     by_length: dict[float, tuple[float, str]] = {}
     for word, length_um in words().items():
         for split in splits(word, len(line)):

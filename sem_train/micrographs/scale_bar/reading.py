@@ -10,7 +10,8 @@ from sem_train.micrographs.scale_bar.bars import Bar, Box, find_bars
 from sem_train.micrographs.scale_bar.lettering import Reading, read_labels
 
 MOST_BARS = 12  # that are looked at in one picture
-SURE_SCORE, SURE_MARGIN = 0.62, 0.06  # of a label that counts as read
+# score and margin of a label that counts as read: one that is less alike has to be farther from all others
+SURE = ((0.75, 0.16), (0.85, 0.06))
 LEAST_SCORE = 0.45  # of one that is worth a guess
 REACH = (0.16, 0.12)  # of the picture's width and height: how far from a bar its label may be
 FAR = 1.6  # of a letter's height: from the bar to its label at most
@@ -83,7 +84,7 @@ def _best(image: np.ndarray, top: int) -> ScaleBar | None:
     size = reading.length_um / bar.length_px
     others = [other.length_um / rival.length_px for other, rival in read if other.score > reading.score - RIVAL]
     rivals = [other for other in others if abs(other / size - 1) > SAME_SIZE]
-    sure = reading.score >= SURE_SCORE and reading.margin >= SURE_MARGIN and not rivals
+    sure = not rivals and any(reading.score >= score and reading.margin >= margin for score, margin in SURE)
     box = (bar.left, bar.right, bar.top + top, bar.bottom + top)
     label = f"{reading.word[:-2]} {reading.word[-2:]}"
     return ScaleBar(bar.length_px, label, reading.length_um, sure, box, (reading.score, reading.margin, len(rivals)))
