@@ -76,8 +76,9 @@ def joined(text: str, unit: str) -> str:
 
 
 def unit_text(unit: str) -> str:
-    """A unit of a table as printed: um^2 is µm², 1/um^2 is 1/µm²."""
+    """A unit of a table as printed: um^2 is µm², 1/um^2 is µm⁻²."""
     text = re.sub(r"\bum\b", "µm", unit)
+    text = re.sub(r"^1/(\w+)(?:\^(\d+))?$", lambda found: f"{found[1]}^-{found[2] or 1}", text)
     text = re.sub(r"\^(-?\d+)", lambda power: power[1].translate(SUPERSCRIPT), text)
     return "°" if text == "deg" else text
 

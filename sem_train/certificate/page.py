@@ -1,7 +1,7 @@
 """From a folder of analysed micrographs to the page."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -146,7 +146,8 @@ def render(analysed: Analysed, title: str = "") -> str:
     """The page as text."""
     images = analysed.images
     limit = budget(len(images))
-    cards = [_card(analysed.folder, image, f"image-{i + 1}", limit) for i, image in enumerate(images)]
+    everywhere = set.intersection(*({*of_image(image)} for image in images)) if len(images) > 1 else set()
+    cards = [_card(analysed.folder, image, f"image-{i + 1}", limit, everywhere) for i, image in enumerate(images)]
     specimens = _specimens(analysed, cards)
     batch = len(specimens) > 1
     shared = _shared_provenance(analysed)
@@ -190,7 +191,7 @@ def _summary(images: Sequence[ImageRecord], specimens: Sequence[Specimen], faile
     return " · ".join(said)
 
 
-def _card(folder: Path, image: ImageRecord, identity: str, limit: Budget) -> Card:
+def _card(folder: Path, image: ImageRecord, identity: str, limit: Budget, everywhere: Collection[str]) -> Card:
     seen = pictures(folder, image, limit)
     pixel = image.pixel_size_um if image.unit == "um" and image.pixel_size_um else 1.0
     colours = {c.name: _css(c) for c in image.classes}
@@ -200,7 +201,8 @@ def _card(folder: Path, image: ImageRecord, identity: str, limit: Budget) -> Car
         (profile_chart(name, profile, (image.width_px, image.height_px), pixel, stations), colours.get(name, "#888"))
         for name, profile in image.profiles.items()
     ]
-    warnings = [*of_image(image), *([seen.problem[0].upper() + seen.problem[1:] + "."] if seen.problem else [])]
+    warnings = [text for text in of_image(image) if text not in everywhere]
+    warnings += [f"{seen.problem}."] if seen.problem else []
     return Card(
         id=identity,
         image=image,

@@ -51,7 +51,7 @@ NAMES = {
     "opening_mean": "mean opening",
     "opening_max": "largest opening",
     "per_length": "number per length of the layer",
-    "length_density": "length per area",
+    "length_density": "length per area of the layer",
     "through": "number through the whole layer",
     "nearest_neighbour_mean": "distance to the nearest neighbour, mean",
     "nearest_neighbour_ratio": "nearest neighbour over that of chance",
@@ -62,6 +62,15 @@ NAMES = {
     "circularity_imagej_mean": "circularity (ImageJ), mean",
     "lognormal_a2": "lognormal fit, A²",
     "lognormal_p": "lognormal fit, p",
+}
+# of a quantity over several fields
+OF_FIELDS = {
+    "_fields_still_needed": "fields still needed",
+    "_fields": "fields",
+    "_field_min": "smallest field",
+    "_field_max": "largest field",
+    "_field_sd": "sd of the fields",
+    "_relative_accuracy": "relative accuracy",
 }
 PATTERNS = (
     (r"thickness_p0*(\d+)", r"thickness, \1th percentile"),
@@ -112,6 +121,9 @@ class Values:
 
 def quantity_name(quantity: str) -> str:
     """E.g. "thickness_mean" as "mean thickness"."""
+    for ending, words in OF_FIELDS.items():
+        if quantity.endswith(ending) and quantity != ending[1:]:
+            return f"{quantity_name(quantity.removesuffix(ending))}: {words}"
     name = NAMES.get(quantity)
     if name is None:
         changed = (re.sub(pattern, words, quantity) for pattern, words in PATTERNS if re.fullmatch(pattern, quantity))
@@ -179,7 +191,7 @@ def _thickness(values: Values, name: str) -> Key | None:
         return Key(title, f"≥ {text}", "leaves the frame: a lower bound", row.value)
     share = share_in_frame(values, name)
     part = [] if share is None else [f"{shown(share)} % of it in the frame"]
-    return Key(title, text, "; ".join([_sure(row), *part]), row.value)
+    return Key(title, text, "; ".join([_sure(row, values), *part]), row.value)
 
 
 def _fraction(values: Values, name: str) -> Key | None:
@@ -189,7 +201,7 @@ def _fraction(values: Values, name: str) -> Key | None:
     title = f"{name} area in {row.host}" if row.host else f"{name} area"
     if row.value is None:
         return Key(title, "not measured", row.note, None)
-    return Key(title, _text(row), _sure(row), row.value)
+    return Key(title, _text(row), _sure(row, values), row.value)
 
 
 def _line(values: Values, name: str) -> Key | None:
@@ -202,18 +214,25 @@ def _line(values: Values, name: str) -> Key | None:
     depth = values.row("line", name, "depth")
     if depth is None or depth.value is None:
         return Key(title, "yes", "", None)
-    return Key(title, f"yes, {_text(depth)} deep", _sure(depth), depth.value)
+    return Key(title, f"yes, {_text(depth)} deep", _sure(depth, values), depth.value)
 
 
 def _cracks(values: Values, name: str) -> Key | None:
+    """Length per area, which fields can be compared and combined by."""
+    density = values.row("crack", name, "length_density")
     count, length = values.value("crack", name, "count"), values.row("crack", name, "length_total")
-    if count is None:
+    if density is None and count is None:
         return None
-    title = f"{name} in {values.host('crack', name)}, number"
-    if not count:
+    host = values.host("crack", name)
+    title = f"{name} length per area of {host}" if host else f"{name} length per area"
+    if count == 0:
         return Key(title, "none", "", 0)
-    note = f"{joined(shown(length.value), length.unit)} long in all" if length and length.value is not None else ""
-    return Key(title, shown(int(count)), note, count)
+    note = [] if count is None else [f"{shown(int(count))} found"]
+    if length is not None and length.value is not None:
+        note.append(f"{joined(shown(length.value), length.unit)} long in all")
+    if density is None or density.value is None:
+        return Key(title, "not measured", ", ".join(note), None)
+    return Key(title, _text(density), "; ".join([*note, _sure(density, values)]), density.value)
 
 
 def _particles(values: Values, name: str) -> list[Key]:
@@ -221,7 +240,7 @@ def _particles(values: Values, name: str) -> list[Key]:
     for quantity in ("d50_number", "d50_volume", "area_percent"):
         row = values.row("particle", name, quantity)
         if row is not None and row.value is not None:
-            found.append(Key(f"{name}, {quantity_name(quantity)}", _text(row), _sure(row), row.value))
+            found.append(Key(f"{name}, {quantity_name(quantity)}", _text(row), _sure(row, values), row.value))
     count = values.row("particle", name, "count")
     if count is not None and count.value is not None:
         found.append(Key(f"{name}, number", shown(_whole(count)), "", count.value))
@@ -247,14 +266,19 @@ def _text(row: Row) -> str:
     return with_uncertainty(row.value, _half(row), row.unit)
 
 
-def _sure(row: Row) -> str:
-    """What is said of an uncertainty beside it."""
+def _sure(row: Row, values: Values) -> str:
+    """What is said of an uncertainty beside it, and how many fields more would make it small."""
     found = _stated(row)
     if found is None:
         return "no uncertainty stated"
+    said = f"k = {found.factor:.1f}".removesuffix(".0")
     if found.lopsided:
-        return joined(f"95 % from {interval(row.low_95, row.high_95)}", row.unit)
-    return f"k = {found.factor:.1f}".removesuffix(".0")
+        said = joined(f"95 % from {interval(row.low_95, row.high_95)}", row.unit)
+    needed = values.row(row.kind, row.name, f"{row.quantity}_fields_still_needed")
+    if needed is not None and needed.value:
+        wanted = needed.method.rpartition(", for ")[2] if ", for " in needed.method else "the precision wanted"
+        said += f"; {shown(int(needed.value))} more field{'' if needed.value == 1 else 's'} for ± {wanted}"
+    return said
 
 
 @dataclass(frozen=True)
@@ -275,19 +299,21 @@ class Line:
 
 
 def table_lines(rows: Sequence[Row]) -> list[Line]:
-    """Rows with a value as the page shows them; a note is said once for rows that share it."""
+    """Rows with a value as the page shows them; what notes of one subject have in common is said once."""
     found: list[Line] = []
-    said: tuple[str, str] = ("", "")
+    said: set[str] = set()
     for row in (r for r in rows if r.value is not None):
         about = subject(row)
-        note = "" if (about, row.note) == said else row.note
-        said = (about, row.note)
+        first = not found or found[-1].subject != about
+        said = set() if first else said
+        note = [part for part in row.note.split("; ") if part not in said]
+        said |= set(note)
         found.append(
             Line(
                 subject=about, quantity=quantity_name(row.quantity), value=row_text(row),
                 sort="" if row.value is None else row.value, unit=unit_text(row.unit), uncertainty=expanded(_half(row)),
                 interval=interval(row.low_95, row.high_95), low="" if row.low_95 is None else row.low_95,
-                method=row.method, note=note, first=not found or found[-1].subject != about,
+                method=row.method, note="; ".join(note), first=first,
             )
         )  # fmt: skip
     return found

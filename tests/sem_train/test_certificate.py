@@ -19,6 +19,7 @@ from sem_train.certificate.numbers import expanded, interval, joined, shown, sta
 from sem_train.certificate.page import read_analysed, render, write_certificate
 from sem_train.certificate.pictures import budget, mask_uri, pattern, pictures, shrunk
 from sem_train.certificate.words import Values, key_results, quantity_name, table_lines
+from sem_train.measure.table import Row
 from semforge.errors import InputError
 
 VOID = {"meta", "link", "img", "input", "br", "line", "rect", "path", "use"}
@@ -88,12 +89,13 @@ def test_numbers_are_rounded_to_their_uncertainty(value, half, unit, text):
 
 
 def test_small_numbers_are_written_with_a_power_of_ten():
-    assert plain(joined(shown(0.0000123456), "1/um^2")) == "1.23 × 10⁻⁵ 1/µm²"
+    assert plain(joined(shown(0.0000123456), "1/um^2")) == "1.23 × 10⁻⁵ µm⁻²"
     assert shown(1e-300) != "0"
 
 
 def test_units_and_intervals():
-    assert unit_text("1/um^2") == "1/µm²"
+    assert unit_text("1/um^2") == "µm⁻²"
+    assert unit_text("1/px") == "px⁻¹"
     assert unit_text("px^2") == "px²"
     assert interval(11.94, 12.72) == "11.9 to 12.7"
     assert interval(-0.02, 0.31) == "−0.02 to 0.31"
@@ -115,6 +117,7 @@ def test_quantities_have_names_that_a_reader_knows():
     assert quantity_name("thickness_p05") == "thickness, 5th percentile"
     assert quantity_name("d50_volume") == "D50 by volume"
     assert quantity_name("outer_Ra") == "outer interface, Ra"
+    assert quantity_name("thickness_p05_fields_still_needed") == "thickness, 5th percentile: fields still needed"
     assert quantity_name("something_new") == "something new"
 
 
@@ -139,16 +142,45 @@ def test_key_results_say_what_is_no_measurement():
     assert thickness(standard=None) == ("12.0 µm", "no uncertainty stated")
 
 
+def test_key_results_of_cracks():
+    crack = lambda quantity, value, unit="", **more: Row(
+        "a", "crack", "crack", "oxide", quantity, value, unit, "", **more
+    )
+    none = [crack("count", 0), crack("length_density", 0.0, "1/um")]
+    assert keys_of(none) == {"crack length per area of oxide": ("none", "")}
+    some = [
+        crack("count", 19), crack("length_total", 19.63, "um"),
+        crack("length_density", 0.0362, "1/um", standard_uncertainty=0.0115, low_95=0.0132, high_95=0.0592),
+        crack("length_density_fields_still_needed", 29, method="ASTM E562, for 10 %"),
+    ]  # fmt: skip
+    assert keys_of(some) == {
+        "crack length per area of oxide": (
+            "0.036 ± 0.023 µm⁻¹",
+            "19 found; 19.6 µm long in all; k = 2; 29 more fields for ± 10 %",
+        )
+    }
+
+
+def test_key_results_of_particles():
+    row = lambda quantity, value, unit="": Row("a", "particle", "dust", "", quantity, value, unit, "")
+    rows = [row("count", 210.0), row("d50_number", 1.234, "um"), row("d50_volume", 3.456, "um")]
+    assert keys_of(rows) == {
+        "dust, D50 by number": ("1.23 µm", "no uncertainty stated"),
+        "dust, D50 by volume": ("3.46 µm", "no uncertainty stated"),
+        "dust, number": ("210", ""),
+    }
+
+
 def test_a_lopsided_interval_is_given_by_its_ends():
     rows = [replace(r, high_95=13.5) if r.quantity == "thickness_mean" else r for r in rows_of("a", 12.0)]
     assert keys_of(rows)["Fe2Al5 thickness"][1] == "95 % from 11.6 to 13.5 µm"
 
 
 def test_the_table_has_every_value_and_says_a_note_once():
-    noted = [replace(row, note="tilted") if row.kind == "layer" else row for row in rows_of("a", 12.0)]
+    noted = [replace(row, note=f"tilted; u: {row.value}") if row.kind == "layer" else row for row in rows_of("a", 12.0)]
     lines = table_lines(noted)
     assert len(lines) == len([row for row in noted if row.value is not None]) == 10
-    assert [line.note for line in lines if line.note] == ["tilted"]
+    assert [line.note for line in lines][:3] == ["tilted; u: 1", "u: 12.0", "u: 0.5"]
     mean = next(line for line in lines if line.quantity == "mean thickness")
     assert (mean.value, mean.unit, mean.uncertainty, mean.interval) == ("12.0", "µm", "0.4", "11.6 to 12.4")
     assert mean.method == "ISO 1463:2021"
@@ -314,6 +346,16 @@ def test_equal_warnings_are_said_once(tmp_path):
     assert "charged. All 5 images" in text
 
 
+def test_what_holds_for_all_images_is_not_said_at_each(tmp_path):
+    records = [
+        add_image(tmp_path, f"i{k}", warnings=("model error unknown", *(["charged"] * (k == 1)))) for k in range(3)
+    ]
+    write_folder(tmp_path, records)
+    text = plain(page_of(tmp_path).text)
+    assert text.count("model error unknown.") == 1
+    assert text.count("charged.") == 2
+
+
 def test_specimens_come_first_in_a_batch(tmp_path):
     batch(tmp_path, 6)
     page = page_of(tmp_path)
@@ -369,7 +411,7 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_shown(tmp_path):
     (tmp_path / "bare_labels.tif").write_bytes(b"no tiff")
     page = page_of(tmp_path)
     assert "lost: Left out of this page: lost.json: cannot be read" in plain(page.text)
-    assert "Bare.jpg is missing or cannot be read: no picture; bare_labels.tif is missing" in plain(page.text)
+    assert "bare.jpg is missing or cannot be read: no picture; bare_labels.tif is missing" in plain(page.text)
     assert len(page.all("article")) == 2
 
 
