@@ -75,7 +75,7 @@ def test_a_straight_interface_has_no_more_than_the_staircase_of_pixels(tilt_deg)
 
 
 def test_the_staircase_adds_in_squares():
-    """On a sinusoid of 1 px, Rq is 0.76 px instead of 0.71."""
+    """On a sinusoid of 1 px, Rq is near 0.76 px instead of 0.71."""
     outer = interfaces(wavy(1, 64), cutoff=200)["outer"]
     assert outer.rq == pytest.approx(np.sqrt(1 / 2 + 1 / 12), rel=0.04)
 
