@@ -17,6 +17,9 @@ def measure(
     classes: Annotated[
         Path | None, typer.Option(help="YAML with a 'classes' list, for label maps that do not carry theirs.")
     ] = None,
+    instances: Annotated[
+        bool, typer.Option("--instances", help="The images are of particles: 0 beside them, one number a particle.")
+    ] = False,
     section_tilt_deg: Annotated[
         float, typer.Option(help="Angle between the section and a right section of the layers, in degrees.")
     ] = 0.0,
@@ -50,7 +53,7 @@ def measure(
 
     outputs = Outputs(table=out, summary=summary, json=json, objects=objects)
     fiji = FijiOptions(lines, rois, from_rois, to_labels)
-    known = Circumstances(pixel_size_um, classes, section_tilt_deg, calibration_percent, model)
+    known = Circumstances(pixel_size_um, classes, section_tilt_deg, calibration_percent, model, instances)
     done = measure_to(label_maps, outputs, fiji, known, errors)
     shown = errors if outputs.json_to_stdout else console
     for part in done.to_show:

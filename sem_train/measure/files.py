@@ -10,11 +10,13 @@ import numpy as np
 from pydantic import ConfigDict
 
 from sem_train.classes import ClassMap
-from sem_train.measure.field import FieldMeasurement, measure_section
+from sem_train.measure.field import FieldMeasurement, measure_instance_map, measure_section
 from sem_train.measure.section import Section, prepare
 from sem_train.micrographs import read_label_map, read_pixel_size_um
 from semforge.errors import InputError
 from semforge.settings import load_settings
+
+PARTICLES = ClassMap(classes=[{"name": "background"}, {"name": "particle", "role": "particle"}])  # of instance maps
 
 
 class ClassFile(ClassMap):
@@ -66,36 +68,52 @@ def measured_maps(
     pixel_size_um: float | None = None,
     classes: Path | None = None,
     section_tilt_deg: float = 0.0,
+    instances: bool = False,
 ) -> Iterator[tuple[Path, MeasuredMap | InputError]]:
     """As `measure_files`, one at a time: each path with what was measured, or with why it cannot be.
 
-    `section_tilt_deg` is as in `measure_section`.
+    `section_tilt_deg` is as in `measure_section`. With `instances` the files are instance maps of particles.
     Raises InputError at once if the pixel size or the class file cannot be used.
     """
+    if instances and classes is not None:
+        raise InputError(
+            f"--classes {classes}: instance maps have no classes, expected one of --instances and --classes"
+        )
     given = load_settings(classes, ClassFile) if classes is not None else None
     if pixel_size_um is not None and not 0 < pixel_size_um < float("inf"):
         raise InputError(f"--pixel-size-um {pixel_size_um:g}: expected more than zero")
-    return ((Path(path), _measured(Path(path), pixel_size_um, given, section_tilt_deg)) for path in paths)
+    return ((Path(path), _measured(Path(path), pixel_size_um, given, section_tilt_deg, instances)) for path in paths)
 
 
-def _measured(path: Path, pixel_size_um: float | None, given: ClassMap | None, tilt: float) -> MeasuredMap | InputError:
+def _measured(
+    path: Path, pixel_size_um: float | None, given: ClassMap | None, tilt: float, instances: bool
+) -> MeasuredMap | InputError:
     try:
-        return _measure_file(path, pixel_size_um, given, tilt)
+        return _measure_file(path, pixel_size_um, given, tilt, instances)
     except InputError as error:
         return error
 
 
-def _measure_file(path: Path, pixel_size_um: float | None, given: ClassMap | None, tilt: float) -> MeasuredMap:
+def _measure_file(
+    path: Path, pixel_size_um: float | None, given: ClassMap | None, tilt: float, instances: bool
+) -> MeasuredMap:
     labels, written = read_label_map(path)
+    if instances and written is not None:
+        raise InputError(f"{path}: is a label map of {', '.join(written.names)}, expected an instance map; leave out "
+                         "--instances")  # fmt: skip
+    numbers = labels
     classes = given or written
+    if instances:
+        labels, classes = (numbers > 0).astype(np.uint8), PARTICLES
     if classes is None:
         raise InputError(
-            f"{path}: does not say what its class ids mean; give --classes FILE.yaml with a 'classes' list"
+            f"{path}: does not say what its class ids mean; give --classes FILE.yaml with a 'classes' list, or "
+            "--instances if each number is a particle"
         )
     size = pixel_size_um if pixel_size_um is not None else read_pixel_size_um(path)
     try:
         section = prepare(labels, classes)
-        field = measure_section(section, size, tilt)
+        field = measure_instance_map(numbers, size) if instances else measure_section(section, size, tilt)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     source: Literal["given", "metadata", "none"] = (

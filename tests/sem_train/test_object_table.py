@@ -1,13 +1,20 @@
 """A row an object: units in the header, empty where not measured, places of the image as given."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from coatings import CLASSES, CRACK, PORE, put_disc, section
+from PIL import Image
+from rich.console import Console
 
+from sem_train.fiji.files import FijiOptions
 from sem_train.measure import measure_instance_map, measure_label_map
 from sem_train.measure.objects import columns, object_table, write_objects
+from sem_train.measure.outputs import Circumstances, Outputs, measure_to
+from sem_train.micrographs import write_label_map
+from semforge.errors import InputError
 
 
 @pytest.fixture
@@ -72,6 +79,25 @@ def test_units_and_particles(tmp_path):
     assert float(row["feret_min_px"]) == 20
     assert float(row["weight_iso_13322_1"]) == pytest.approx(99**2 / (79 * 69), rel=1e-5)
     assert list(row) == columns("px")
+
+
+def test_instance_maps_on_the_command_line(tmp_path):
+    instances = np.zeros((100, 120), dtype=np.uint16)
+    instances[20:40, 30:60], instances[50:80, 40:60] = 700, 9
+    Image.fromarray(instances).save(tmp_path / "a.png")
+    write_label_map(tmp_path / "b.png", section((100, 100), 30, 60), CLASSES)
+    known = Circumstances(pixel_size_um=0.5, instances=True)
+    outputs = Outputs(table=tmp_path / "t.csv", objects=tmp_path / "objects.csv")
+    done = measure_to([tmp_path / "a.png", tmp_path / "b.png"], outputs, FijiOptions(), known, Console())
+    assert "leave out --instances" in done.failed[str(tmp_path / "b.png")]
+    assert [float(r["feret_max_um"]) for r in read(tmp_path / "objects.csv")] == pytest.approx(
+        [0.5 * np.hypot(30, 20), 0.5 * np.hypot(20, 30)], rel=1e-5
+    )
+    quantities = {r["quantity"]: r for r in read(tmp_path / "t.csv")}
+    assert (quantities["count"]["kind"], quantities["count"]["value"]) == ("particle", "2")
+    assert quantities["ecd_mean"]["unit"] == "um"
+    with pytest.raises(InputError, match="instance maps have no classes"):
+        measure_to([tmp_path / "a.png"], outputs, FijiOptions(), replace(known, classes=tmp_path / "c.yaml"), Console())
 
 
 def test_no_objects(tmp_path):
