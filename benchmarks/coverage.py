@@ -13,6 +13,7 @@ import csv
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -59,6 +60,10 @@ class Tally:
     def add(self, quantity: str, interval: str, truth: float, value: float, low: float, high: float) -> None:
         self.cases[quantity, interval].append((low <= truth <= high, value - truth, (high - low) / 2))
 
+    def take(self, other: "Tally") -> None:
+        for key, cases in other.cases.items():
+            self.cases[key] += cases
+
     def rows(self) -> Iterable[dict[str, str]]:
         for (quantity, interval), cases in self.cases.items():
             held, error, half = np.array(cases, dtype=float).T
@@ -96,6 +101,10 @@ class Pooled:
         if row.kind == "inclusion" and row.quantity in self.QUANTITIES:
             self.rows[setting, row.quantity].append(row)
 
+    def take(self, other: "Pooled") -> None:
+        for key, rows in other.rows.items():
+            self.rows[key] += rows
+
     def count(self, tally: Tally) -> None:
         for rows in self.rows.values():
             truth = {(r.kind, r.name, r.quantity): float(np.mean([s.value for s in rows])) for r in rows[:1]}
@@ -105,23 +114,29 @@ class Pooled:
 
 @app.command()
 def masks(
-    specimens: int = 200, fields: int = 5, seed: int = 0, out: Annotated[Path | None, typer.Option()] = None
+    specimens: int = 200,
+    fields: int = 5,
+    seed: int = 0,
+    workers: int = 1,
+    out: Annotated[Path | None, typer.Option()] = None,
 ) -> None:
     """Exact label maps of specimens of known truth."""
     tally, pooled = Tally(), Pooled()
-    for number in range(specimens):
-        name, specimen = list(SETTINGS.items())[number % len(SETTINGS)]
-        measure_specimen(tally, pooled, name, specimen, fields, np.random.default_rng([seed, number]))
-        if number % 20 == 19:
-            print(f"{number + 1} of {specimens} specimens", file=sys.stderr, flush=True)
+    with ProcessPoolExecutor(workers) as pool:
+        results = pool.map(measure_specimen, range(specimens), [fields] * specimens, [seed] * specimens)
+        for number, (own, rows) in enumerate(results):
+            tally.take(own)
+            pooled.take(rows)
+            if number % 20 == 19:
+                print(f"{number + 1} of {specimens} specimens", file=sys.stderr, flush=True)
     pooled.count(tally)
     tally.show(out)
 
 
-def measure_specimen(
-    tally: Tally, pooled: Pooled, name: str, specimen: Specimen, fields: int, rng: np.random.Generator
-) -> None:
+def measure_specimen(number: int, fields: int, seed: int) -> tuple[Tally, Pooled]:
     """Measure fields of one specimen, and count which intervals hold its truth."""
+    name, specimen = list(SETTINGS.items())[number % len(SETTINGS)]
+    rng, tally, pooled = np.random.default_rng([seed, number]), Tally(), Pooled()
     truth = specimen.truth
     scale = 1 + SCALE_PERCENT / 100 * rng.normal()
     exact = Sources(calibration_percent=0.0, edge_px=0.0, tilt_uncertainty_deg=0.0)
@@ -142,6 +157,7 @@ def measure_specimen(
     for kind, sources in (("sampling", exact), ("sampling and scale", scaled)):
         for row in specimen_rows("specimen", combine_fields("specimen", tables, sources)):
             _count(tally, row, truth, f"{fields} fields, {kind}", scale=scale if sources is scaled else 1.0)
+    return tally, pooled
 
 
 def _count(tally: Tally, row: Row, truth: dict[Key, float], interval: str, more: str = "", scale: float = 1.0) -> None:
