@@ -44,7 +44,7 @@ def files_of(out: Path, name: str) -> tuple[Path, ...]:
 
 def analyse_field(found: Segmented, about: FieldSettings) -> ImageRecord:
     """Measure a segmented image and write its files and its record. Raises InputError if it cannot be measured."""
-    name, pixel_size_um, classes, options = found.job.name, found.scale.pixel_size_um, about.classes, about.options
+    name, pixel_size_um, classes, options = found.job.name, found.pixel_size_um, about.classes, about.options
     section = prepare(found.labels, classes)
     field = measure_section(section, pixel_size_um, options.section_tilt_deg)
     sources = sources_of(found.scale.source, options, about.segmentation)

@@ -1,5 +1,6 @@
 """One image file to class ids, and a small picture of it to show."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from sem_train.micrographs import LargeMicrograph, Micrograph, Scale, open_micro
 from sem_train.transforms import normalise
 
 PREVIEW_PX = 1600  # longer side of the picture that pages show
+MEASURED_PX = 100_000_000  # pixels of a label map that is measured as it is; that takes some 10 bytes a pixel
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,17 @@ class Segmented:
 
     job: Job
     sha256: str
-    labels: np.ndarray  # (H, W) uint8 class ids, without databar
+    labels: np.ndarray  # (H, W) uint8 class ids, without databar; of a very large image every n-th row and column
     preview: np.ndarray  # (h, w) uint8, the same field of view
     scale: Scale
     databar_rows: tuple[int, int] | None  # rows of the file: first, and the one behind the last
     instrument: dict[str, str]
+    every: int = 1  # that n
+
+    @property
+    def pixel_size_um(self) -> float | None:
+        """Edge of a pixel of `labels`; None where nothing says."""
+        return None if self.scale.pixel_size_um is None else self.scale.pixel_size_um * self.every
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,9 @@ def segment(
         if opened.shape[0] * opened.shape[1] > LARGE_PX:
             specimen = _Rows(opened, opened.specimen_rows)
             labels = predict_in_blocks(model, specimen, told)
-            return _segmented(job, identity, labels, _preview(_thinned(specimen)), opened)
+            every = math.ceil(math.sqrt(labels.size / MEASURED_PX))
+            labels = np.ascontiguousarray(labels[::every, ::every])
+            return _segmented(job, identity, labels, _preview(_thinned(specimen)), opened, every)
     micrograph = read_micrograph(job.path, *given)
     labels = model.predict(micrograph.specimen).labels
     told(1.0)
@@ -67,10 +77,15 @@ def segment(
 
 
 def _segmented(
-    job: Job, identity: str, labels: np.ndarray, preview: np.ndarray, source: Micrograph | LargeMicrograph
+    job: Job,
+    identity: str,
+    labels: np.ndarray,
+    preview: np.ndarray,
+    source: Micrograph | LargeMicrograph,
+    every: int = 1,
 ) -> Segmented:
     bar = None if source.databar is None else (source.databar.start, source.databar.stop)
-    return Segmented(job, identity, labels, preview, source.scale, bar, source.instrument)
+    return Segmented(job, identity, labels, preview, source.scale, bar, source.instrument, every)
 
 
 def _thinned(image: Pixels) -> np.ndarray:

@@ -172,3 +172,19 @@ def test_specimens_are_named_by_a_table(images, tmp_path):
         jobs_of([images, images / "field0.png"])
     with pytest.raises(InputError, match="no images"):
         jobs_of([])
+
+
+def test_of_a_very_large_image_every_nth_pixel_is_measured_at_its_true_scale(run, images, tmp_path, monkeypatch):
+    from sem_train.analysis import segmentation
+
+    whole = analyse_images(jobs_of([images]), run, tmp_path / "whole", OPTIONS)
+    monkeypatch.setattr(segmentation, "LARGE_PX", 64 * 64)
+    monkeypatch.setattr(segmentation, "MEASURED_PX", 48 * 48)
+    large = analyse_images(jobs_of([images]), run, tmp_path / "large", OPTIONS)
+    for one, other in zip(whole, large, strict=True):
+        assert (other.result.width_px, other.result.height_px, other.result.pixel_size_um) == (48, 48, 0.5)
+        assert any("every 2. row" in warning for warning in other.result.warnings)
+        area = [next(r.value for r in o.result.rows if r.quantity == "area") for o in (one, other)]
+        assert area[1] == pytest.approx(area[0], rel=0.1)
+        every = read_label_map(tmp_path / "whole" / f"{one.job.name}_labels.tif").labels[::2, ::2]
+        assert (read_label_map(tmp_path / "large" / f"{one.job.name}_labels.tif").labels == every).mean() > 0.95
