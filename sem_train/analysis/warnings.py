@@ -14,7 +14,8 @@ def warnings_of(found: Segmented, field: FieldMeasurement, segmentation: Segment
         said.append(f"The scale was read off the scale bar. {found.scale.note}".rstrip())
     if found.every > 1:
         said.append(
-            f"Very large: of its label map every {found.every}. row and column was measured; pixels are those of that map."
+            f"Very large: of its label map every {found.every}. row and column was measured; "
+            "pixels are those of that map."
         )
     if field.layers and not any(layer.present for layer in field.layers.values()):
         said.append("No layer was found.")
