@@ -23,6 +23,10 @@ def measure(
     section_tilt_deg: Annotated[
         float, typer.Option(help="Angle between the section and a right section of the layers, in degrees.")
     ] = 0.0,
+    roughness_cutoff: Annotated[
+        float | None,
+        typer.Option(help="Wavelength that parts roughness from waviness, in µm, or else pixels; [mean thickness]."),
+    ] = None,
     calibration_percent: Annotated[
         float | None, typer.Option(help="Standard uncertainty of the pixel size; left out: by where it is from.")
     ] = None,
@@ -53,7 +57,9 @@ def measure(
 
     outputs = Outputs(table=out, summary=summary, json=json, objects=objects)
     fiji = FijiOptions(lines, rois, from_rois, to_labels)
-    known = Circumstances(pixel_size_um, classes, section_tilt_deg, calibration_percent, model, instances)
+    known = Circumstances(
+        pixel_size_um, classes, section_tilt_deg, calibration_percent, model, instances, roughness_cutoff
+    )
     done = measure_to(label_maps, outputs, fiji, known, errors)
     shown = errors if outputs.json_to_stdout else console
     for part in done.to_show:

@@ -69,11 +69,12 @@ def measured_maps(
     classes: Path | None = None,
     section_tilt_deg: float = 0.0,
     instances: bool = False,
+    roughness_cutoff: float | None = None,
 ) -> Iterator[tuple[Path, MeasuredMap | InputError]]:
     """As `measure_files`, one at a time: each path with what was measured, or with why it cannot be.
 
-    `section_tilt_deg` is as in `measure_section`. With `instances` the files are instance maps of particles.
-    Raises InputError at once if the pixel size or the class file cannot be used.
+    `section_tilt_deg` and `roughness_cutoff` are as in `measure_section`. With `instances` the files are instance maps
+    of particles. Raises InputError at once if the pixel size or the class file cannot be used.
     """
     if instances and classes is not None:
         raise InputError(
@@ -82,20 +83,21 @@ def measured_maps(
     given = load_settings(classes, ClassFile) if classes is not None else None
     if pixel_size_um is not None and not 0 < pixel_size_um < float("inf"):
         raise InputError(f"--pixel-size-um {pixel_size_um:g}: expected more than zero")
-    return ((Path(path), _measured(Path(path), pixel_size_um, given, section_tilt_deg, instances)) for path in paths)
+    options = given, section_tilt_deg, instances, roughness_cutoff
+    return ((Path(path), _measured(Path(path), pixel_size_um, *options)) for path in paths)
 
 
 def _measured(
-    path: Path, pixel_size_um: float | None, given: ClassMap | None, tilt: float, instances: bool
+    path: Path, pixel_size_um: float | None, given: ClassMap | None, tilt: float, instances: bool, cutoff: float | None
 ) -> MeasuredMap | InputError:
     try:
-        return _measure_file(path, pixel_size_um, given, tilt, instances)
+        return _measure_file(path, pixel_size_um, given, tilt, instances, cutoff)
     except InputError as error:
         return error
 
 
 def _measure_file(
-    path: Path, pixel_size_um: float | None, given: ClassMap | None, tilt: float, instances: bool
+    path: Path, pixel_size_um: float | None, given: ClassMap | None, tilt: float, instances: bool, cutoff: float | None
 ) -> MeasuredMap:
     labels, written = read_label_map(path)
     if instances and written is not None:
@@ -113,7 +115,7 @@ def _measure_file(
     size = pixel_size_um if pixel_size_um is not None else read_pixel_size_um(path)
     try:
         section = prepare(labels, classes)
-        field = measure_instance_map(numbers, size) if instances else measure_section(section, size, tilt)
+        field = measure_instance_map(numbers, size) if instances else measure_section(section, size, tilt, cutoff)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     source: Literal["given", "metadata", "none"] = (

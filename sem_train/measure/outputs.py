@@ -66,6 +66,7 @@ class Circumstances:
     calibration_percent: float | None = None  # standard uncertainty of the pixel size
     model: Path | None = None  # run whose calibrated segmentation error counts
     instances: bool = False  # the files are instance maps of particles
+    roughness_cutoff: float | None = None  # in µm, or pixels of maps without a pixel size
 
     def sources(self, scale_source: str) -> Sources:
         """The sources of uncertainty of a map whose scale is from there."""
@@ -89,7 +90,9 @@ def measure_to(
     _refuse_bad_outputs(outputs, label_maps)
     refuse_bad_options(fiji, label_maps)
     sources = {source: known.sources(source) for source in ("given", "metadata", "none")}
-    maps = measured_maps(label_maps, known.pixel_size_um, known.classes, known.section_tilt_deg, known.instances)
+    maps = measured_maps(
+        label_maps, known.pixel_size_um, known.classes, known.section_tilt_deg, known.instances, known.roughness_cutoff
+    )
     done, collected = Done(), _Collected()
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     disable = len(label_maps) < MANY or not console.is_terminal

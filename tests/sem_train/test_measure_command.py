@@ -46,6 +46,20 @@ def test_table_in_long_form(tmp_path, labels):
     assert "40.00" in done.stdout
 
 
+def test_section_tilt_and_roughness_cutoff(tmp_path, labels):
+    write_label_map(tmp_path / "a.png", labels, CLASSES, 0.5)
+    options = "--section-tilt-deg", "60", "--roughness-cutoff", "25"
+    done = command("measure", tmp_path / "a.png", *options, "--out", tmp_path / "table.csv")
+    assert done.returncode == 0, done.stderr
+    table = values(tmp_path / "table.csv")
+    assert float(table["Fe2Al5", "thickness_mean"]["value"]) == pytest.approx(20)
+    assert "section tilt 60 deg" in table["Fe2Al5", "thickness_mean"]["method"]
+    assert float(table["Fe2Al5", "outer_cutoff"]["value"]) == 25
+    refused = command("measure", tmp_path / "a.png", "--section-tilt-deg", "80", "--out", tmp_path / "other.csv")
+    assert refused.returncode != 0
+    assert "section tilt is 80" in refused.stderr
+
+
 def test_scale_from_the_file_or_pixels(tmp_path, labels):
     write_label_map(tmp_path / "a.png", labels, CLASSES, 0.25)
     write_label_map(tmp_path / "b.png", labels, CLASSES)
