@@ -155,15 +155,13 @@ def test_an_edge_that_is_stated_counts_beside_the_calibrated_error(coating):
 
 def test_another_pixel_size_is_warned_of(coating):
     ready, _ = coating
-    error = fit_segmentation_error(observations(np.arange(12) / 10), "", {})
-    note = lambda pixel: (
-        uncertainties(ready, measure_section(ready, pixel), Sources(segmentation=error))[THICKNESS].note
-    )
+    sources = Sources(segmentation=fit_segmentation_error(observations(np.arange(12) / 10), "", {}))
+    found = lambda pixel: uncertainties(ready, measure_section(ready, pixel), sources)
+    note = lambda pixel: found(pixel)[THICKNESS].note
     assert "µm a pixel" not in note(0.55)
     assert "calibrated at 0.5 to 0.5 µm a pixel, this image has 0.7" in note(0.7)
     assert "this image has no scale" in note(None)
-    assert "not calibrated for this quantity" in uncertainties(
-        ready, measure_section(ready, 0.5), Sources(segmentation=error))["layer", "Fe2Al5", "coverage"].note  # fmt: skip
+    assert "not calibrated for this quantity" in found(0.5)["layer", "Fe2Al5", "coverage"].note
 
 
 def test_more_fields_do_not_make_the_model_better(coating):
