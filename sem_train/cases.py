@@ -101,7 +101,7 @@ def _real(path: Path, classes: ClassMap, unlabelled: Iterable[int]) -> TestData:
         cases.append(Case(
             name=image.stem, identity=file_identity(image), specimen=specimens.get(image.stem),
             pixel_size_um=read_pixel_size_um(image), truth=None,
-            read=partial(read_real, image, labels[image.stem], table),
+            read=partial(read_real, image, labels[image.stem], table, classes),
         ))  # fmt: skip
     return TestData(path, "real", tuple(cases), {})
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from sem_train.classes import ClassMap
 from sem_train.config import PATCH_PX, Plan
 from sem_train.data.pictures import file_identity
 from sem_train.hardware import autocasts, best_device
-from sem_train.micrographs import Micrograph, Scale, read_micrograph, write_label_map
+from sem_train.micrographs import Micrograph, Scale, read_micrograph, write_label_map, write_label_tiff
 from sem_train.models import build_model
 from sem_train.overlays import write_overlay
 from sem_train.run_folder import RunFolder
@@ -23,6 +24,7 @@ from semforge.files import existing_file
 
 CHECKPOINT_KEY = "semforge"
 OVERLAP = 0.25
+LabelFormat = Literal["png", "tif"]
 WINDOW_CROPS = 4  # edge of a window over that of a training crop: fewer, larger windows overlap less
 
 
@@ -183,11 +185,17 @@ class PredictedFile:
 
 
 def predict_files(
-    run: Path, images: list[Path], out: Path, pixel_size_um: float | None = None, accept_scale_bar: bool = False
+    run: Path,
+    images: list[Path],
+    out: Path,
+    pixel_size_um: float | None = None,
+    accept_scale_bar: bool = False,
+    label_format: LabelFormat = "png",
 ) -> list[PredictedFile]:
     """Segment image files; writes `<name>_labels.png` (class ids, with their class map) and `<name>_overlay.png`.
 
-    A databar is cut off before: label map and overlay show the rows of the specimen alone. Scale as by
+    As `tif`, the label map is one that ImageJ, Fiji and napari show in colours and at scale. A databar is cut off
+    before: label map and overlay show the rows of the specimen alone. Scale as by
     `read_micrograph`. Every image is read before the first is predicted: one that cannot be used raises InputError
     and nothing is written.
     """
@@ -200,12 +208,15 @@ def predict_files(
     model = load_run(run)
     for path in images:
         read(path)
-    return [_predict_file(model, path, read(path), out) for path in images]
+    return [_predict_file(model, path, read(path), out, label_format) for path in images]
 
 
-def _predict_file(model: TrainedModel, path: Path, micrograph: Micrograph, out: Path) -> PredictedFile:
-    label_map, overlay = out / f"{path.stem}_labels.png", out / f"{path.stem}_overlay.png"
+def _predict_file(
+    model: TrainedModel, path: Path, micrograph: Micrograph, out: Path, label_format: LabelFormat
+) -> PredictedFile:
+    label_map, overlay = out / f"{path.stem}_labels.{label_format}", out / f"{path.stem}_overlay.png"
     labels = model.predict(micrograph.specimen).labels
-    write_label_map(label_map, labels, model.classes, micrograph.pixel_size_um)
+    write = write_label_tiff if label_format == "tif" else write_label_map
+    write(label_map, labels, model.classes, micrograph.pixel_size_um)
     write_overlay(overlay, micrograph.specimen, labels, model.classes)
     return PredictedFile(path, label_map, overlay, micrograph.scale, micrograph.databar)

@@ -1,7 +1,7 @@
 """`sem-train predict`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,11 +21,14 @@ def predict(
     accept_scale_bar: Annotated[
         bool, typer.Option("--accept-scale-bar", help="Take the scale off the scale bar where nothing else says it.")
     ] = False,
+    label_format: Annotated[
+        Literal["png", "tif"], typer.Option(help="Of label maps; tif opens in Fiji and napari in colours and at scale.")
+    ] = "png",
 ) -> None:
     """Segment micrographs: a label map and an overlay for each, without its databar."""
     from sem_train.inference import predict_files
 
-    for picture in predict_files(run_folder, images, out, pixel_size_um, accept_scale_bar):
+    for picture in predict_files(run_folder, images, out, pixel_size_um, accept_scale_bar, label_format):
         console.print(f"{picture.source} → {picture.label_map}", highlight=False, soft_wrap=True)
         console.print(f"  {_about(picture)}", highlight=False, soft_wrap=True, markup=False)
 

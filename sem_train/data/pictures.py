@@ -14,7 +14,7 @@ import numpy as np
 from blender_gen.sample import SampleFile
 from sem_train.classes import ClassMap
 from sem_train.config import UNLABELLED, RealData, SyntheticData
-from sem_train.micrographs import SUFFIXES, read_image, read_label_map
+from sem_train.micrographs import SUFFIXES, read_image, read_label_map, read_micrograph
 from semforge.errors import InputError
 from semforge.files import existing_file
 
@@ -143,7 +143,8 @@ def real_pictures(data: RealData, classes: ClassMap) -> list[Picture]:
     root = data_folder(data.root)
     rows = _index_rows(data, root) if data.index else _found_rows(data, root)
     table = label_table(data, classes)
-    return [_real_picture(data, root, row, table) for row in rows]
+    named = classes if data.labels_are == "classes" else None
+    return [_real_picture(data, root, row, table, named) for row in rows]
 
 
 def label_table(data: RealData, classes: ClassMap) -> np.ndarray:
@@ -197,14 +198,16 @@ def _found_rows(data: RealData, root: Path) -> list[dict[str, str]]:
     return [{"name": name, data.specimen: name} for name in dict.fromkeys(names)]
 
 
-def _real_picture(data: RealData, root: Path, row: dict[str, str], table: np.ndarray) -> Picture:
+def _real_picture(
+    data: RealData, root: Path, row: dict[str, str], table: np.ndarray, classes: ClassMap | None
+) -> Picture:
     try:
         image, label = (_file_of(root, pattern.format_map(row)) for pattern in (data.images, data.labels))
     except KeyError as error:
         known = ", ".join(row)
         raise InputError(f"{root / str(data.index)}: has no column {error}, expected one of {known}") from error
     existing_file(label, f"the labels of {image.name}")
-    read = partial(read_real, image, label, table)
+    read = partial(read_real, image, label, table, classes)
     return Picture(image.stem, file_identity(image), row[data.specimen], "real", read, file=image)
 
 
@@ -220,14 +223,22 @@ def _file_of(root: Path, name: str) -> Path:
     return found[0] if found else root / name
 
 
-def read_real(image_path: Path, label_path: Path, table: np.ndarray) -> Labelled:
+def read_real(image_path: Path, label_path: Path, table: np.ndarray, classes: ClassMap | None = None) -> Labelled:
     """A real image (H, W) and its class ids (H, W) uint8, by a table from label value to class.
 
-    Raises InputError if the two differ in size or a label value belongs to no class.
+    A label map that says itself what its ids mean, as predicted and corrected ones do, is read by the names of
+    `classes` if it has no others; one without the rows of a databar fits the image without them. Raises InputError if
+    the two differ in size or a label value belongs to no class.
     """
-    image, values = read_image(image_path), read_label_map(label_path).labels
+    image, (values, own) = read_image(image_path), read_label_map(label_path)
+    if image.shape != values.shape and image.shape[1] == values.shape[1]:
+        specimen = read_micrograph(image_path).specimen
+        image = specimen if specimen.shape == values.shape else image
     if image.shape != values.shape:
         raise InputError(f"{label_path}: is {values.shape} pixels, its image {image.shape}, expected the same")
+    by_name = None if own is None or classes is None else _table_by_name(own, classes, table)
+    if by_name is not None and by_name[values].min() >= 0:
+        return image, by_name[values].astype(np.uint8)
     labels = table[values]
     if labels.min() < 0:
         unknown = sorted(set(values[labels < 0].tolist()))[:5]
@@ -236,3 +247,15 @@ def read_real(image_path: Path, label_path: Path, table: np.ndarray) -> Labelled
             "add it to 'values' of a class or to 'unlabelled'"
         )
     return image, labels.astype(np.uint8)
+
+
+def _table_by_name(own: ClassMap, classes: ClassMap, by_value: np.ndarray) -> np.ndarray:
+    """Table (65536,) int16 from the ids of one class map to those of another; -1 where a name is not in both.
+
+    What is unlabelled by value stays so.
+    """
+    table = np.where(by_value == UNLABELLED, UNLABELLED, -1).astype(np.int16)
+    table[UNLABELLED] = UNLABELLED
+    for i, name in enumerate(own.names):
+        table[i] = classes.id_of(name) if name in classes.names else -1
+    return table

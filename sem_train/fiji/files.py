@@ -111,6 +111,9 @@ def _refuse_bad_place(flag: str, path: Path, suffixes: tuple[str, ...], label_ma
                          f"{path.with_suffix('')}")  # fmt: skip
     if not path.suffix and path.is_file():
         raise InputError(f"{flag} {path}: is a file, expected a folder")
+    above = next(p for p in path.absolute().parents if p.exists())
+    if not above.is_dir():
+        raise InputError(f"{flag} {path}: {above} is a file, expected a folder")
     names = [plain_name(p) for p in label_maps]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

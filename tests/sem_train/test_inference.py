@@ -9,7 +9,7 @@ from torch import nn
 
 from sem_train.classes import ClassMap
 from sem_train.inference import load_run, predict_files, window_probabilities
-from sem_train.micrographs import read_label_map
+from sem_train.micrographs import read_label_map, read_pixel_size_um
 from sem_train.training import fit
 from semforge.errors import InputError
 
@@ -93,6 +93,16 @@ def test_predicted_files_carry_their_classes(run, image, tmp_path):
     assert label_map.classes == load_run(run).classes
     np.testing.assert_array_equal(label_map.labels, load_run(run).predict(coating(5)[0]).labels)
     assert np.asarray(Image.open(done.overlay)).shape == (64, 64, 3)
+
+
+def test_label_maps_as_tiff(run, image, tmp_path):
+    (png,) = predict_files(run, [image], tmp_path / "out", pixel_size_um=0.25)
+    (tif,) = predict_files(run, [image], tmp_path / "out", pixel_size_um=0.25, label_format="tif")
+    assert tif.label_map.name == "a_labels.tif"
+    first, second = read_label_map(png.label_map), read_label_map(tif.label_map)
+    np.testing.assert_array_equal(first.labels, second.labels)
+    assert first.classes == second.classes
+    assert read_pixel_size_um(tif.label_map) == 0.25
 
 
 def test_one_bad_image_is_named_before_anything_is_written(run, image, tmp_path):
