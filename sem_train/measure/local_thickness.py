@@ -20,6 +20,7 @@ from sem_train.measure.windows import rows_around
 WORKING_PX = 64.0  # of a layer's thickness: enough for a percent, and quick
 MARGIN = 4  # rows beside a layer that its smoothed edge reaches
 EDGE_SIGMA_PX = 0.7  # as for thickness: turns the pixel staircase into an edge
+NEAR = np.mgrid[-1:2, -1:2].reshape(2, -1).T
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,11 @@ def _dense(outline: list[np.ndarray]) -> np.ndarray:
 def _discs(inside: np.ndarray, boundary: KDTree) -> tuple[np.ndarray, np.ndarray]:
     """Centres (N, 2) and radii (N,) of the discs that no other disc holds."""
     distance = ndimage.distance_transform_edt(inside)
-    centres = np.argwhere(_ridge(distance)).astype(np.float64)
-    radii = boundary.query(centres)[0]
+    ridge = _ridge(distance)
+    centres, radii = np.argwhere(ridge).astype(np.float64), distance[ridge]
     # the middle of a layer lies between pixels as a rule: shift each centre to where the largest disc is
     for step in (0.5, 0.25, 0.125):
-        shifts = step * (np.mgrid[-1:2, -1:2].reshape(2, -1).T)
+        shifts = step * NEAR
         tried = centres[:, None] + shifts
         reach = boundary.query(tried.reshape(-1, 2))[0].reshape(len(centres), -1)
         best = reach.argmax(axis=1)
