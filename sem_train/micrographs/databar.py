@@ -14,9 +14,11 @@ NEAR = 0.035  # of full scale: levels that compression has moved from that of th
 PAPER, ROW_PAPER = 0.5, 0.3  # share of the strip, and of most of its rows, that is paper at least
 MOST_ROWS = 0.8  # of the rows are papered; the others are rules and frames
 SPECIMEN_PAPER = 0.5  # share of the rows beside a strip that has the level of the paper at most
+FLAT = 0.01  # of full scale: standard deviation of a row that is one drawn line at most
 EDGE = 0.3  # by which the share of that level grows where the strip begins
 INK, INK_CONTRAST = (0.01, 0.4), 0.2  # share of the strip that is lettering; its distance from the paper, of full scale
 LETTERS = 6  # separate pieces of lettering at least
+LINES, IN_LINES = 6, 0.48  # pairs of neighbouring rows, and the share of letters that have their feet in them at least
 LETTER_HEIGHT = 0.9  # of the strip, at most, for most of them: rules between fields are higher
 
 
@@ -59,7 +61,7 @@ def _strip_rows(lowest: np.ndarray, height: int) -> int:
     for paper in sorted(papers):
         share = (np.abs(lowest - paper) < NEAR).mean(axis=1)
         for first in _edges(share):
-            strip = lowest[first:]
+            strip = lowest[_with_frame(first, lowest) :]
             if _lettered(strip, paper):
                 return len(strip)
     return 0
@@ -73,15 +75,23 @@ def _paper(rows: np.ndarray) -> float:
 
 
 def _edges(share: np.ndarray) -> list[int]:
-    """Rows at which paper begins for good, the highest strip first."""
+    """First rows of what may be a strip, by the share of paper in each row, the highest strip first."""
     papered = share > ROW_PAPER
     found = []
-    for first in range(MARGIN, len(share) - LEAST_ROWS + 1):
-        above = share[first - MARGIN : first]
-        below = share[first : first + 4]
-        if below.mean() - above.mean() > EDGE and above.mean() < SPECIMEN_PAPER and papered[first:].mean() >= MOST_ROWS:
-            found.append(first)
+    for row in range(MARGIN, len(share) - LEAST_ROWS + 1):
+        above, below = share[row - MARGIN : row].mean(), share[row : row + 4].mean()
+        if below - above > EDGE and above < SPECIMEN_PAPER and papered[row:].mean() >= MOST_ROWS:
+            first = row + int(np.diff(share[row - 1 : row + 4]).argmax())
+            if not found or first > found[-1]:
+                found.append(first)
     return found
+
+
+def _with_frame(first: int, lowest: np.ndarray) -> int:
+    """The first row of a strip with the line, if any, that is drawn above it."""
+    while first > 0 and lowest[first - 1].std() < FLAT:
+        first -= 1
+    return first
 
 
 def _lettered(strip: np.ndarray, paper: float) -> bool:
@@ -96,4 +106,10 @@ def _lettered(strip: np.ndarray, paper: float) -> bool:
     heights = np.array([box[0].stop - box[0].start for box in boxes])
     widths = np.array([box[1].stop - box[1].start for box in boxes])
     letters = (heights >= 4) & (heights <= LETTER_HEIGHT * len(strip)) & (widths <= 4 * heights)
-    return int(letters.sum()) >= LETTERS
+    return int(letters.sum()) >= LETTERS and _in_lines(np.array([box[0].stop for box in boxes])[letters])
+
+
+def _in_lines(feet: np.ndarray) -> bool:
+    """Whether most letters stand on a few lines, as those of writing do and pores do not."""
+    standing = np.convolve(np.bincount(feet), np.ones(2), mode="same")
+    return float(np.sort(standing)[-LINES:].sum()) >= 2 * IN_LINES * len(feet)

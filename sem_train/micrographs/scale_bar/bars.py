@@ -28,7 +28,7 @@ class Bar:
     bottom: int
     length_px: float
     bright: bool  # ink brighter than what is around it
-    broken: bool = False  # a line in two pieces with its label between them
+    gap: tuple[int, int] | None = None  # columns between the two pieces of a line that has its label there
 
     @property
     def height(self) -> int:
@@ -86,7 +86,7 @@ def _broken_lines(boxes: list[Box], bright: bool) -> tuple[list[Bar], set[Box]]:
             level = abs(first[2] - second[2]) <= 1 and abs(first[3] - second[3]) <= 1
             alike = min(pieces) > 0.7 * max(pieces)
             if level and alike and 8 < gap < 0.7 * length and first[3] - first[2] <= max(16, 0.1 * length):
-                found.append(Bar(first[0], second[1], first[2], first[3], float(length), bright, broken=True))
+                found.append(Bar(first[0], second[1], first[2], first[3], float(length), bright, (first[1], second[0])))
                 halves |= {first, second}
     return found, halves
 

@@ -11,7 +11,7 @@ from sem_train.micrographs.scale_bar.lettering import Reading, read_labels
 
 MOST_BARS = 12  # that are looked at in one picture
 # score and margin of a label that counts as read: one that is less alike has to be farther from all others
-SURE = ((0.75, 0.16), (0.85, 0.06))
+SURE = ((0.65, 0.4), (0.75, 0.16), (0.85, 0.06))
 LEAST_SCORE = 0.45  # of one that is worth a guess
 REACH = (0.16, 0.12)  # of the picture's width and height: how far from a bar its label may be
 FAR = 1.6  # of a letter's height: from the bar to its label at most
@@ -104,11 +104,17 @@ def _labels(levels: np.ndarray, bar: Bar) -> Iterator[Reading]:
             if abs(extreme - ground) < LEAST_CONTRAST:
                 continue
             ink = ((part - ground) / (extreme - ground)).clip(0, 1)
-            if not bar.broken:
-                ink[max(0, at[2] - 1) : at[3] + 1, max(0, at[0] - 1) : at[1] + 1] = 0
+            for left, right in _pieces(bar):
+                drawn = slice(max(0, left - columns.start - 1), right - columns.start + 1)
+                ink[max(0, at[2] - 1) : at[3] + 1, drawn] = 0
             for reading in read_labels(ink):
-                if _beside(reading.box, at, bar.broken):
+                if _beside(reading.box, at, bar.gap is not None):
                     yield replace(reading, same_ink=bright == bar.bright, box=_moved(reading.box, rows, columns))
+
+
+def _pieces(bar: Bar) -> list[tuple[int, int]]:
+    """The columns that a bar takes, as (left, right)."""
+    return [(bar.left, bar.right)] if bar.gap is None else [(bar.left, bar.gap[0]), (bar.gap[1], bar.right)]
 
 
 def _grounds(part: np.ndarray, bright: bool) -> list[float]:
