@@ -7,14 +7,15 @@ from coatings import CLASSES, CRACK, section
 from sem_train.measure import measure_label_map
 
 SHAPE = (400, 512)
-TOP, BOTTOM = 100, 300
-ROWS, COLUMNS = np.mgrid[: SHAPE[0], : SHAPE[1]]
+TOP = 100
+BOTTOM = 300
+rows_of_frame, columns_of_frame = np.mgrid[: SHAPE[0], : SHAPE[1]]
 
 
 def put_crack(labels, column, opening, lean=0.0, first=TOP, last=BOTTOM):
     """A crack through (row 200, column), of an opening across itself, from row `first` to before row `last`."""
-    across = (COLUMNS - column - 0.3 - lean * (ROWS - 200)) / np.hypot(1, lean)
-    labels[(np.abs(across) < opening / 2) & (ROWS >= first) & (ROWS < last)] = CRACK
+    across = (columns_of_frame - column - 0.3 - lean * (rows_of_frame - 200)) / np.hypot(1, lean)
+    labels[(np.abs(across) < opening / 2) & (rows_of_frame >= first) & (rows_of_frame < last)] = CRACK
 
 
 def cracks(labels, pixel=None):
@@ -48,7 +49,7 @@ def test_oblique_crack_two_pixels_wide_keeps_its_length():
 def test_the_widest_place():
     labels = section(SHAPE, TOP, BOTTOM)
     put_crack(labels, 250, 4)
-    labels[(ROWS - 200) ** 2 + (COLUMNS - 250) ** 2 < 12.3**2] = CRACK
+    labels[(rows_of_frame - 200) ** 2 + (columns_of_frame - 250) ** 2 < 12.3**2] = CRACK
     assert cracks(labels).max_opening == pytest.approx(24.6, abs=1.2)  # the raster's disc is a pixel smaller
 
 
