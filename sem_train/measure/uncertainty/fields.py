@@ -156,7 +156,8 @@ def _combine(
     if segmentation is not None:
         spreads["segmentation"] = segmentation
     parts = ", ".join(f"{name} {s.standard:.2g}" for name, s in spreads.items())
-    notes = [f"mean of {len(values)} fields; u: {parts}", *notes, *segmentation_notes(middle, pixel_size, sources)]
+    what = f"95 % interval of the specimen, mean of {len(values)} fields; u: {parts}"
+    notes = [what, *notes, *segmentation_notes(middle, pixel_size, sources)]
     estimate = combine(mean, spreads, "; ".join(n for n in notes if n), bias, bounds_of(middle))
     return Combined(
         middle, estimate, len(values), float(values.min()), float(values.max()), sd,
