@@ -301,13 +301,14 @@ def _ranges(fields: Sequence[Card]) -> list[Key]:
     for name in dict.fromkeys(key.name for card in fields for key in card.keys):
         keys = [key for card in fields for key in card.keys if key.name == name]
         values = sorted(key.value for key in keys if key.value is not None)
-        texts = {key.text for key in keys}
-        if len(texts) == 1:
-            found.append(Key(name, keys[0].text, keys[0].note, keys[0].value))
+        if len({key.unit for key in keys if key.unit}) > 1:
+            found.append(Key(name, "not combined", "fields with and without a scale", None))
+        elif len({key.text for key in keys}) == 1 and not any(values):
+            found.append(keys[0])  # absent, or none, in every field
         elif values:
-            row_unit = keys[0].text.rpartition("\u202f")[2]
-            text = f"{shown(values[0])} to {shown(values[-1])} {row_unit}"
-            found.append(Key(name, text, f"{len(keys)} fields, not combined", sum(values) / len(values)))
+            unit = next((key.unit for key in keys if key.unit), "")
+            text = joined(f"{shown(values[0])} to {shown(values[-1])}", unit)
+            found.append(Key(name, text, f"{len(keys)} fields, not combined", sum(values) / len(values), unit))
     return found
 
 

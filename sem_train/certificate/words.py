@@ -92,6 +92,7 @@ class Key:
     text: str  # "12.3 ± 0.4 µm"
     note: str  # "k = 2", "not resolved", ...; empty if nothing
     value: float | None  # to sort by
+    unit: str = ""  # of the value, as in tables
 
 
 class Values:
@@ -186,12 +187,12 @@ def _thickness(values: Values, name: str) -> Key | None:
         return Key(title, "not measured", row.note, None)
     text = _text(row)
     if is_unresolved(values, name):
-        return Key(title, text, f"not resolved: thinner than {RESOLVED_PX:g} pixels", row.value)
+        return Key(title, text, f"not resolved: thinner than {RESOLVED_PX:g} pixels", row.value, row.unit)
     if is_lower_bound(values, name):
-        return Key(title, f"≥ {text}", "leaves the frame: a lower bound", row.value)
+        return Key(title, f"≥ {text}", "leaves the frame: a lower bound", row.value, row.unit)
     share = share_in_frame(values, name)
     part = [] if share is None else [f"{shown(share)} % of it in the frame"]
-    return Key(title, text, "; ".join([_sure(row, values), *part]), row.value)
+    return Key(title, text, "; ".join([_sure(row, values), *part]), row.value, row.unit)
 
 
 def _fraction(values: Values, name: str) -> Key | None:
@@ -201,7 +202,7 @@ def _fraction(values: Values, name: str) -> Key | None:
     title = f"{name} area in {row.host}" if row.host else f"{name} area"
     if row.value is None:
         return Key(title, "not measured", row.note, None)
-    return Key(title, _text(row), _sure(row, values), row.value)
+    return Key(title, _text(row), _sure(row, values), row.value, row.unit)
 
 
 def _line(values: Values, name: str) -> Key | None:
@@ -214,7 +215,7 @@ def _line(values: Values, name: str) -> Key | None:
     depth = values.row("line", name, "depth")
     if depth is None or depth.value is None:
         return Key(title, "yes", "", None)
-    return Key(title, f"yes, {_text(depth)} deep", _sure(depth, values), depth.value)
+    return Key(title, f"yes, {_text(depth)} deep", _sure(depth, values), depth.value, depth.unit)
 
 
 def _cracks(values: Values, name: str) -> Key | None:
@@ -232,7 +233,7 @@ def _cracks(values: Values, name: str) -> Key | None:
         note.append(f"{joined(shown(length.value), length.unit)} long in all")
     if density is None or density.value is None:
         return Key(title, "not measured", ", ".join(note), None)
-    return Key(title, _text(density), "; ".join([*note, _sure(density, values)]), density.value)
+    return Key(title, _text(density), "; ".join([*note, _sure(density, values)]), density.value, density.unit)
 
 
 def _particles(values: Values, name: str) -> list[Key]:
@@ -240,7 +241,7 @@ def _particles(values: Values, name: str) -> list[Key]:
     for quantity in ("d50_number", "d50_volume", "area_percent"):
         row = values.row("particle", name, quantity)
         if row is not None and row.value is not None:
-            found.append(Key(f"{name}, {quantity_name(quantity)}", _text(row), _sure(row, values), row.value))
+            found.append(Key(f"{name}, {quantity_name(quantity)}", _text(row), _sure(row, values), row.value, row.unit))
     count = values.row("particle", name, "count")
     if count is not None and count.value is not None:
         found.append(Key(f"{name}, number", shown(_whole(count)), "", count.value))

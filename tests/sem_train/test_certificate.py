@@ -371,6 +371,19 @@ def test_fields_that_nobody_combined_are_no_result(tmp_path):
     assert "10.0 to 12.0 µm Fe2Al5 thickness, 3 fields, not combined" in plain(page_of(tmp_path).text)
 
 
+def test_fields_of_different_units_have_no_range(tmp_path):
+    in_pixels = tuple(replace(r, unit="px") if r.unit == "um" else r for r in rows_of("b", 48.0))
+    write_folder(
+        tmp_path, [add_image(tmp_path, "a"), add_image(tmp_path, "b", unit="px", pixel_size_um=None, rows=in_pixels)]
+    )
+    assert "not combined Fe2Al5 thickness, fields with and without a scale" in plain(page_of(tmp_path).text)
+
+
+def test_what_no_field_has_the_specimen_has_not(tmp_path):
+    write_folder(tmp_path, [add_image(tmp_path, name, present=0) for name in "ab"])
+    assert "absent Fe2Al5 thickness" in plain(page_of(tmp_path).text).split("Images")[0]
+
+
 def test_combined_fields_are_the_result_of_a_specimen(tmp_path):
     records = [add_image(tmp_path, f"i{k}", mean=10.0 + k) for k in range(3)]
     combined = SpecimenRecord(
