@@ -68,14 +68,16 @@ class Circumstances:
     instances: bool = False  # the files are instance maps of particles
     roughness_cutoff: float | None = None  # in µm, or pixels of maps without a pixel size
 
-    def sources(self, scale_source: str) -> Sources:
-        """The sources of uncertainty of a map whose scale is from there."""
+    def sources(self) -> dict[str, Sources]:
+        """The sources of uncertainty of a map, by where its scale is from."""
+        segmentation = None if self.model is None else read_segmentation_error(self.model)
         stated = self.calibration_percent
-        return Sources(
-            calibration_percent=CALIBRATION_PERCENT[scale_source] if stated is None else stated,
-            tilt_deg=self.section_tilt_deg,
-            segmentation=None if self.model is None else read_segmentation_error(self.model),
-        )
+        return {
+            source: Sources(
+                usual if stated is None else stated, tilt_deg=self.section_tilt_deg, segmentation=segmentation
+            )
+            for source, usual in CALIBRATION_PERCENT.items()
+        }
 
 
 def measure_to(
@@ -89,7 +91,10 @@ def measure_to(
     """
     _refuse_bad_outputs(outputs, label_maps)
     refuse_bad_options(fiji, label_maps)
-    sources = {source: known.sources(source) for source in ("given", "metadata", "none")}
+    if known.instances and fiji.asked:
+        raise InputError("--instances: instance maps have no layers to lay lines across; leave out --lines, --rois and "
+                         "--from-rois")  # fmt: skip
+    sources = known.sources()
     maps = measured_maps(
         label_maps, known.pixel_size_um, known.classes, known.section_tilt_deg, known.instances, known.roughness_cutoff
     )

@@ -230,6 +230,12 @@ def test_tables_that_cannot_be_written(tmp_path, maps, outputs, message):
         run(maps, Outputs(**{key: tmp_path / value for key, value in outputs.items()}))
 
 
+@pytest.mark.parametrize("fiji", [{"lines": 10}, {"rois": Path("a.zip")}])
+def test_instance_maps_have_no_lines(maps, fiji):
+    with pytest.raises(InputError, match="--instances: instance maps have no layers"):
+        run(maps[:1], known=Circumstances(instances=True), **fiji)
+
+
 def test_two_maps_of_one_name_have_no_folder_in_common(tmp_path, maps, labels):
     (tmp_path / "other").mkdir()
     write_label_map(tmp_path / "other" / "a.png", labels, CLASSES)
