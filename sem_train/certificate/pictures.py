@@ -117,23 +117,18 @@ def swatch_uri(position: int, kind: Legend) -> str:
 def pattern(k: int, shape: tuple[int, int]) -> np.ndarray:
     """(H, W) bool: where the lines of the k-th pattern are, so that classes differ by more than colour."""
     row, column = np.ogrid[: shape[0], : shape[1]]
-    down, up, across, along = (
-        (row + column) % PERIOD_PX,
-        (row - column) % PERIOD_PX,
-        row % PERIOD_PX,
-        column % PERIOD_PX,
-    )
-    flat = np.zeros(shape, dtype=bool)
+    across, along = row % PERIOD_PX, column % PERIOD_PX
+    down, up = lambda: (row + column) % PERIOD_PX, lambda: (row - column) % PERIOD_PX
     lines = (
-        up < 2,
-        down < 2,
-        flat | (across < 2),
-        (across < 3) & (along < 3),
-        flat | (along < 2),
-        (up < 1) | (down < 1),
-        (across < 1) | (along < 1),
+        lambda: up() < 2,
+        lambda: down() < 2,
+        lambda: across < 2,
+        lambda: (across < 3) & (along < 3),
+        lambda: along < 2,
+        lambda: (up() < 1) | (down() < 1),
+        lambda: (across < 1) | (along < 1),
     )
-    return np.asarray(lines[k % len(lines)])
+    return np.broadcast_to(lines[(k + k // len(lines)) % len(lines)](), shape)  # colours come again at the same number
 
 
 def _palette_png(index: np.ndarray, drawn: Sequence[Legend]) -> str:
