@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 LEAST_PX, LEAST_SHARE, MOST_SHARE = 16, 0.03, 0.75  # length of a bar; of the picture's width
-THICK = 0.3  # of its length at most
+THICK, TICKED = 0.3, 0.6  # of its length at most: its thickness, and its height with ticks at the ends
 ALIKE = 0.93  # share of a line that is as thick as its middle
 INK = 0.12  # of full scale: distance from the whitest or blackest level that still is ink
 OUTSIDE = 0.35  # share of the rows beside a bar that is ink at most
@@ -57,13 +57,18 @@ def _lines(ink: np.ndarray) -> list[Box]:
     found = []
     for i, (rows, columns) in enumerate(ndimage.find_objects(labels), 1):
         length, height = columns.stop - columns.start, rows.stop - rows.start
-        if not least <= length <= most or height > THICK * length:
+        if not least <= length <= most or height > TICKED * length:
             continue
         thickness = (labels[rows, columns] == i).sum(axis=0)
         usual = float(np.median(thickness))
         alike = np.abs(thickness - usual) <= max(1.0, 0.3 * usual)
         inner = alike[length // 20 : length - length // 20]
-        if alike.mean() >= ALIKE and inner.mean() >= ALIKE and _stands_free(rows, columns, usual, ink):
+        if (
+            usual <= THICK * length
+            and alike.mean() >= ALIKE
+            and inner.mean() >= ALIKE
+            and _stands_free(rows, columns, usual, ink)
+        ):
             found.append((columns.start, columns.stop, rows.start, rows.stop))
     return found
 

@@ -103,7 +103,8 @@ def _labels(levels: np.ndarray, bar: Bar) -> Iterator[Reading]:
         for ground in _grounds(part, bright):
             if abs(extreme - ground) < LEAST_CONTRAST:
                 continue
-            ink = ((part - ground) / (extreme - ground)).clip(0, 1)
+            # steeper than it is, so that the specimen around the letters counts for less
+            ink = ((part - ground) / (extreme - ground) * 2 - 0.5).clip(0, 1)
             for left, right in _pieces(bar):
                 drawn = slice(max(0, left - columns.start - 1), right - columns.start + 1)
                 ink[max(0, at[2] - 1) : at[3] + 1, drawn] = 0
@@ -118,10 +119,11 @@ def _pieces(bar: Bar) -> list[tuple[int, int]]:
 
 
 def _grounds(part: np.ndarray, bright: bool) -> list[float]:
-    """Levels on which lettering may stand: the commonest, and that of a box drawn for it."""
-    common = float(np.median(part))
+    """Levels on which lettering may stand: the commonest, that of the grains most like ink, and that of a box."""
+    common, nearest = float(np.median(part)), float(np.percentile(part, 85 if bright else 15))
     box = float(part.min() if bright else part.max())
-    return [common, box] if (np.abs(part - box) < 0.1).mean() > BOX_SHARE and abs(box - common) > 0.1 else [common]
+    boxed = (np.abs(part - box) < 0.1).mean() > BOX_SHARE and abs(box - common) > 0.1
+    return [common, *([nearest] if abs(nearest - common) > 0.1 else []), *([box] if boxed else [])]
 
 
 def _moved(box: Box, rows: slice, columns: slice) -> Box:
