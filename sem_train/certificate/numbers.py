@@ -11,6 +11,8 @@ DASH = "–"
 COVERAGE_FACTOR = 2  # where no interval says another
 LOPSIDED = 0.1  # of its half-width: how far the middle of an interval may be from the value to pass for ±
 DIGITS = 3  # significant ones of a value without uncertainty
+MOST_DIGITS = 10  # however small an uncertainty is
+NEGLIGIBLE = 1e-9  # of a value: an uncertainty that is an accident of arithmetic
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -25,7 +27,7 @@ class Stated:
 
 def stated(value: float | int | None, standard: float | None, low: float | None, high: float | None) -> Stated | None:
     """The expanded uncertainty of a value; None where none is stated."""
-    if value is None or standard is None or not (math.isfinite(standard) and standard > 0):
+    if value is None or standard is None or not (math.isfinite(standard) and standard > NEGLIGIBLE * abs(value)):
         return None
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high) and high > low):
         return Stated(COVERAGE_FACTOR * standard, COVERAGE_FACTOR, False)
@@ -94,11 +96,12 @@ def _significant(value: float, digits: int) -> int:
 
 
 def _fixed(value: float, places: int) -> str:
+    power = math.floor(math.log10(abs(value))) if value else 0
+    places = min(places, MOST_DIGITS - 1 - power)
     # beyond these, zeros would be counted by eye
-    if value and (places > 6 or (places < 0 and abs(value) >= 1e6)):
-        power = math.floor(math.log10(abs(value)))
-        mantissa = _fixed(value / 10**power, max(places + power, 0))
-        return f"{mantissa}{THIN}×{THIN}10{str(power).translate(SUPERSCRIPT)}"
+    if power < -4 or (places < 0 and power >= 6):
+        mantissa, _, exponent = f"{value:.{max(places + power, 0)}e}".partition("e")
+        return f"{_grouped(mantissa)}{THIN}×{THIN}10{str(int(exponent)).translate(SUPERSCRIPT)}"
     rounded = round(value, places) if places >= 0 else round(value / 10.0**-places) * 10.0**-places
     text = f"{rounded:.{max(places, 0)}f}"
     return _grouped(text.lstrip("-") if float(text) == 0 else text)

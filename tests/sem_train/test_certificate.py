@@ -9,6 +9,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from fake_analysis import BOTTOM, CLASSES, PIXEL, TOP, add_image, batch, rows_of, write_folder
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -90,7 +92,21 @@ def test_numbers_are_rounded_to_their_uncertainty(value, half, unit, text):
 
 def test_small_numbers_are_written_with_a_power_of_ten():
     assert plain(joined(shown(0.0000123456), "1/um^2")) == "1.23 × 10⁻⁵ µm⁻²"
-    assert shown(1e-300) != "0"
+    assert plain(shown(1e-300)) == "1.00 × 10⁻³⁰⁰"
+    assert plain(shown(-2.5e7, 4e5)) == "−2.50 × 10⁷"
+    assert plain(shown(0.0000999999)) == "1.00 × 10⁻⁴"
+
+
+@given(st.floats(-1e12, 1e12), st.floats(1e-15, 1e12))
+def test_every_number_can_be_shown_and_read_again(value, half):
+    text = plain(shown(value, half)).replace(" ", "").replace("−", "-").replace("×10", "e")
+    read = float(text.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")))
+    assert abs(read - value) <= max(half, 1e-9 * abs(value), 1e-9)
+
+
+def test_an_uncertainty_of_nothing_is_none():
+    assert stated(100.0, 1e-14, 100.0, 100.0) is None
+    assert stated(100.0, 0.0, 100.0, 100.0) is None
 
 
 def test_units_and_intervals():
