@@ -3,13 +3,14 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from drawn_databars import with_databar
 from fake_data import CLASSES, coating, config, write_folder, write_shard
 from PIL import Image
 from torch import nn
 
 from sem_train.classes import ClassMap
 from sem_train.inference import load_run, predict_files, window_probabilities
-from sem_train.micrographs import read_label_map, read_pixel_size_um
+from sem_train.micrographs import read_label_map, read_pixel_size_um, read_pixel_size_um
 from sem_train.training import fit
 from semforge.errors import InputError
 
@@ -103,6 +104,17 @@ def test_label_maps_as_tiff(run, image, tmp_path):
     np.testing.assert_array_equal(first.labels, second.labels)
     assert first.classes == second.classes
     assert read_pixel_size_um(tif.label_map) == 0.25
+
+
+def test_a_databar_is_no_part_of_a_prediction_and_the_scale_is_carried(run, tmp_path):
+    barred = with_databar(coating(5, 128)[0], 20, size=10, fields=("HV 20 kV", "WD 9 mm"))
+    Image.fromarray(barred).save(tmp_path / "b.png")
+    (done,) = predict_files(run, [tmp_path / "b.png"], tmp_path / "out", pixel_size_um=0.2)
+    assert (done.databar, done.scale.source) == (slice(128, 148), "given")
+    expected = load_run(run).predict(barred[:128]).labels
+    np.testing.assert_array_equal(read_label_map(done.label_map).labels, expected)
+    assert read_pixel_size_um(done.label_map) == 0.2
+    assert np.asarray(Image.open(done.overlay)).shape == (128, 128, 3)
 
 
 def test_one_bad_image_is_named_before_anything_is_written(run, image, tmp_path):
