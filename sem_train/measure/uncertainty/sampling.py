@@ -21,6 +21,7 @@ from sem_train.measure.uncertainty.estimate import Spread, coverage_factor
 from sem_train.measure.uncertainty.proportions import count_spread, share_spread
 from sem_train.measure.uncertainty.series import SeriesMean, series_mean
 
+TAILS = ("thickness_sd", "thickness_p05", "thickness_p95")  # rest on few places: half of the degrees of freedom
 Key = tuple[str, str, str]  # kind, name and quantity, as in the rows of a table
 
 
@@ -73,11 +74,12 @@ def _of_spread(thickness: np.ndarray, known: SeriesMean) -> dict[str, Spread]:
     values = statistics(thickness[None])[:, 0]
     hidden = math.sqrt(known.variance) / values[0] - 1 if values[0] > 0 else 0.0
     off = hidden * np.array([values[0], *(values[1:] - known.mean)])
-    return {
-        name: replace(s, below=k * s.standard + max(-shift, 0.0), above=k * s.standard + max(shift, 0.0))
-        for name, s, shift in zip(names, block_bootstrap(thickness, statistics), off, strict=True)
-        for k in [coverage_factor(s.dof)]
-    }
+    found = {}
+    for name, s, shift in zip(names, block_bootstrap(thickness, statistics), off, strict=True):
+        dof = s.dof / 2 if name in TAILS else s.dof
+        half = coverage_factor(dof) * s.standard
+        found[name] = Spread(s.standard, max(dof, 1.0), half + max(-shift, 0.0), half + max(shift, 0.0))
+    return found
 
 
 def inclusion_spreads(section: Section, name: str, inclusion: InclusionMeasurement, pixel: float) -> dict[str, Spread]:
