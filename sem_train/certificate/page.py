@@ -27,7 +27,7 @@ from sem_train.certificate.charts import (
 from sem_train.certificate.numbers import joined, shown, unit_text
 from sem_train.certificate.pictures import FEW_PICTURES, Budget, Pictures, budget, pictures, swatch_uri
 from sem_train.certificate.warnings import Warning, WarningLine, collected, failures, of_image
-from sem_train.certificate.words import Key, Line, Values, key_results, table_lines
+from sem_train.certificate.words import Key, Line, Values, found_in_fields, key_results, table_lines
 from sem_train.report import ScaleBar, scale_bar
 from semforge import __version__
 from semforge.errors import InputError
@@ -284,7 +284,8 @@ def _specimens(analysed: Analysed, cards: Sequence[Card]) -> list[Specimen]:
         fields = [card for card in cards if card.image.specimen == name]
         if name in combined and combined[name].rows:
             rows = combined[name].rows
-            keys, lines = key_results(Values(rows)), table_lines(rows)
+            each = [Values(card.image.rows) for card in fields]
+            keys, lines = found_in_fields(each, key_results(Values(rows))), table_lines(rows)
         elif len(fields) == 1:
             keys, lines = list(fields[0].keys), []
         else:

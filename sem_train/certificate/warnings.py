@@ -81,7 +81,7 @@ def _line(text: str, where: Sequence[str], total: int, what: str) -> WarningLine
     if total == 1:
         return WarningLine(text, "", ())
     if len(where) == total:
-        return WarningLine(text, f"All {total} {what}s", ())
+        return WarningLine(text, f"{'Both' if total == 2 else f'All {total}'} {what}s", ())
     if len(where) <= NAMED:
         return WarningLine(text, ", ".join(where), ())
     return WarningLine(text, f"{len(where)} of {total} {what}s", tuple(where))

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sem_train.certificate.numbers import (
+    SPACE,
     Stated,
     expanded,
     interval,
@@ -156,6 +157,35 @@ def key_results(values: Values) -> list[Key]:
     return [key for key in keys if key is not None]
 
 
+def found_in_fields(fields: Sequence[Values], known: Sequence[Key]) -> list[Key]:
+    """Key results of a specimen, with what only single fields tell: how many show a layer or a line.
+
+    `known` are the key results over all fields.
+    """
+    found = []
+    names = dict.fromkeys(name for values in fields for name in values.names("layer"))
+    counts = {
+        _thickness_title(name): (sum(values.value("layer", name, "present") == 1 for values in fields), len(fields))
+        for name in names
+    }
+    for key in known:
+        there, total = counts.get(key.name, (0, 0))
+        note = f"found in {there} of {total} fields" if 0 < there < total else ""
+        found.append(replace(key, note="; ".join(n for n in (key.note, note) if n)))
+    for name in dict.fromkeys(name for values in fields for name in values.names("line")):
+        title = next(key.name for values in fields for key in [_line(values, name)] if key is not None)
+        if any(key.name == title for key in known):
+            continue
+        keys = [key for values in fields for key in [_line(values, name)] if key is not None]
+        depths = sorted(key.value for key in keys if key.value is not None)
+        unit = next((key.unit for key in keys if key.unit), "")
+        there = sum(values.value("line", name, "present") == 1 for values in fields)
+        text = "none" if there == 0 else f"in {there} of {len(fields)} fields"
+        span = " to ".join(dict.fromkeys(shown(depth) for depth in (depths[0], depths[-1]))) if depths else ""
+        found.append(Key(title, text, joined(span, unit) + " deep" if span else "", there, unit))
+    return found
+
+
 def share_in_frame(values: Values, layer: str) -> float | None:
     """Percent of a layer's normals that were measured, where it leaves the frame somewhere; else None."""
     usable = values.value("layer", layer, "normals_usable")
@@ -176,8 +206,12 @@ def is_unresolved(values: Values, layer: str) -> bool:
     )  # fmt: skip
 
 
+def _thickness_title(name: str) -> str:
+    return f"{name} thickness"
+
+
 def _thickness(values: Values, name: str) -> Key | None:
-    title = f"{name} thickness"
+    title = _thickness_title(name)
     if values.value("layer", name, "present") == 0:
         return Key(title, "absent", "", 0.0)
     row = values.row("layer", name, "thickness_mean")
@@ -264,6 +298,11 @@ def _half(row: Row) -> float | None:
 
 
 def _text(row: Row) -> str:
+    """With ±, or with both ends in brackets where they are not equally far."""
+    found = _stated(row)
+    if found is not None and found.lopsided:
+        ends = interval(row.low_95, row.high_95).replace(" ", SPACE)
+        return f"{joined(shown(row.value, found.half), row.unit)}{SPACE}({ends})"
     return with_uncertainty(row.value, _half(row), row.unit)
 
 
@@ -274,7 +313,7 @@ def _sure(row: Row, values: Values) -> str:
         return "no uncertainty stated"
     said = f"k = {found.factor:.1f}".removesuffix(".0")
     if found.lopsided:
-        said = joined(f"95 % from {interval(row.low_95, row.high_95)}", row.unit)
+        said = "95 % interval in brackets"
     needed = values.row(row.kind, row.name, f"{row.quantity}_fields_still_needed")
     if needed is not None and needed.value:
         wanted = needed.method.rpartition(", for ")[2] if ", for " in needed.method else "the precision wanted"

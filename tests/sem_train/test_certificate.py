@@ -189,7 +189,7 @@ def test_key_results_of_particles():
 
 def test_a_lopsided_interval_is_given_by_its_ends():
     rows = [replace(r, high_95=13.5) if r.quantity == "thickness_mean" else r for r in rows_of("a", 12.0)]
-    assert keys_of(rows)["Fe2Al5 thickness"][1] == "95 % from 11.6 to 13.5 µm"
+    assert keys_of(rows)["Fe2Al5 thickness"] == ("12.0 µm (11.6 to 13.5)", "95 % interval in brackets")
 
 
 def test_the_table_has_every_value_and_says_a_note_once():
@@ -385,6 +385,18 @@ def test_specimens_come_first_in_a_batch(tmp_path):
 def test_fields_that_nobody_combined_are_no_result(tmp_path):
     write_folder(tmp_path, [add_image(tmp_path, f"i{k}", mean=10.0 + k) for k in range(3)])
     assert "10.0 to 12.0 µm Fe2Al5 thickness, 3 fields, not combined" in plain(page_of(tmp_path).text)
+
+
+def test_lines_and_layers_are_counted_over_fields(tmp_path):
+    lineless = tuple(
+        replace(r, value=0) if (r.kind, r.quantity) == ("line", "present") else r for r in rows_of("c", 12.0)
+    )
+    records = [add_image(tmp_path, "a"), add_image(tmp_path, "b", present=0), add_image(tmp_path, "c", rows=lineless)]
+    combined = SpecimenRecord(name="A", images=("a", "b", "c"), rows=rows_of("A", 12.0)[:8])
+    write_folder(tmp_path, records, specimens=(combined,))
+    text = plain(page_of(tmp_path).text).split("Over 3 fields")[0]
+    assert "Fe2Al5 thickness, k = 2.1; found in 2 of 3 fields" in text
+    assert "in 2 of 3 fields pore line in Fe2Al5, 6.00 µm deep" in text
 
 
 def test_fields_of_different_units_have_no_range(tmp_path):
