@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 LEAST_ROWS, MOST_ROWS_PX, MOST_SHARE = 10, 640, 0.22  # rows of a databar; share of all rows
+COLUMNS = 4096  # that are enough to see lettering by: of more, every n-th is looked at
 MARGIN = 6  # rows of specimen that are looked at beside a strip
 LEAST_SIDE = 96  # pixels of a picture in which lettering can be told from noise
 NEAR = 0.035  # of full scale: levels that compression has moved from that of the paper
@@ -38,10 +39,11 @@ def find_databar_at_edges(highest: np.ndarray, lowest: np.ndarray, height: int) 
     """As `find_databar`, from the `edge_rows` highest and lowest rows of a picture of this height."""
     if min(height, lowest.shape[1]) < LEAST_SIDE:
         return None
-    rows = _strip_rows(_levels(lowest), height)
+    every = max(1, lowest.shape[1] // COLUMNS)
+    rows = _strip_rows(_levels(lowest[:, ::every]), height)
     if rows:
         return slice(height - rows, height)
-    rows = _strip_rows(_levels(highest[::-1]), height)
+    rows = _strip_rows(_levels(highest[::-1, ::every]), height)
     return slice(0, rows) if rows else None
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from sem_train.classes import ClassMap
 from sem_train.inference import load_run, predict_files, window_probabilities
-from sem_train.micrographs import read_label_map, read_pixel_size_um, read_pixel_size_um
+from sem_train.micrographs import read_label_map, read_pixel_size_um
 from sem_train.training import fit
 from semforge.errors import InputError
 
