@@ -3,6 +3,8 @@
 Measures the exact label maps of a rendered data set and compares with the truth of its specimens, which is worked out
 from their geometry. Asked for: the mean error of a layer's mean thickness below 0.3 px, that of an area fraction below
 0.2 percentage points. Prints them with the number of specimens and the spread; ends with 1 if one is larger.
+The parts that a pore line splits a layer into stand beside without a limit: their truth is the middle about which the
+line's pores scatter.
 """
 
 from collections.abc import Sequence
@@ -36,11 +38,12 @@ class Bias:
     mean: float
     sd: float  # of single specimens
     median: float  # of the absolute errors
+    wanted: float | None  # the mean is to be smaller; None where nothing is asked for
 
     @property
     def good(self) -> bool:
         """Whether it is as small as asked for."""
-        return abs(self.mean) < WANTED[self.unit]
+        return self.wanted is None or abs(self.mean) < self.wanted
 
 
 def biases(cases: Sequence[Case], classes: ClassMap) -> list[Bias]:
@@ -61,7 +64,8 @@ def biases(cases: Sequence[Case], classes: ClassMap) -> list[Bias]:
         errors = a.errors / scale
         spread = float(errors.std(ddof=1)) if len(errors) > 1 else 0.0
         typical = float(np.median(np.abs(errors)))
-        found.append(Bias(f"{a.name}: {what}", unit, len(errors), float(errors.mean()), spread, typical))
+        wanted = None if a.name.endswith(" part") else WANTED[unit]
+        found.append(Bias(f"{a.name}: {what}", unit, len(errors), float(errors.mean()), spread, typical, wanted))
     return found
 
 
@@ -78,8 +82,8 @@ def main(
     for b in found:
         unit = "px" if b.unit == "px" else "points"
         table.add_row(
-            b.quantity, str(b.specimens), f"{b.mean:+.3f} {unit}", f"< {WANTED[b.unit]:g} {unit}", f"{b.sd:.3f}",
-            f"{b.median:.3f}", style="" if b.good else "red",
+            b.quantity, str(b.specimens), f"{b.mean:+.3f} {unit}",
+            "" if b.wanted is None else f"< {b.wanted:g} {unit}", f"{b.sd:.3f}", f"{b.median:.3f}", style="" if b.good else "red",
         )  # fmt: skip
     cli.console.print(table)
     if not all(b.good for b in found):

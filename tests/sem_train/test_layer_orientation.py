@@ -55,7 +55,7 @@ def test_it_does_not_matter_how_the_image_was_taken(case, quarter_turns, mirrore
     upright = measure_label_map(CASES[case], CLASSES, 0.5)
     image = np.rot90(CASES[case][:, ::-1] if mirrored else CASES[case], quarter_turns)
     turned = measure_label_map(image, CLASSES, 0.5)
-    same = 0.02 if case == "cracks" and mirrored else 1e-3  # pixels as near to two classes go to the first
+    same = 0.05 if case == "cracks" and mirrored else 1e-3  # pixels as near to two classes go to the first: 0.1 px
     for name, layer in upright.layers.items():
         other = turned.layers[name]
         assert other.present == layer.present
