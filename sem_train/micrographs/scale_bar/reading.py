@@ -31,7 +31,6 @@ class ScaleBar:
     length_um: float
     sure: bool  # whether no other reading of the text comes near
     box: tuple[int, int, int, int]  # of the bar: left, right, top, bottom
-    about: tuple = ()
 
     @property
     def pixel_size_um(self) -> float:
@@ -87,7 +86,7 @@ def _best(image: np.ndarray, top: int) -> ScaleBar | None:
     sure = not rivals and any(reading.score >= score and reading.margin >= margin for score, margin in SURE)
     box = (bar.left, bar.right, bar.top + top, bar.bottom + top)
     label = f"{reading.word[:-2]} {reading.word[-2:]}"
-    return ScaleBar(bar.length_px, label, reading.length_um, sure, box, (reading.score, reading.margin, len(rivals)))
+    return ScaleBar(bar.length_px, label, reading.length_um, sure, box)
 
 
 def _labels(levels: np.ndarray, bar: Bar) -> Iterator[Reading]:
