@@ -68,7 +68,9 @@ def _of_image(image: ImageRecord) -> Iterable[str]:
             yield f"{layer} leaves the frame: its thickness is a lower bound."
     for text in image.warnings:
         yield _sentence(text)
-    if image.rows and not any(row.standard_uncertainty for row in image.rows):
+    if not image.rows:
+        yield "Nothing was measured: no class of the model is a layer, a pore, a crack or a particle."
+    elif not any(row.standard_uncertainty for row in image.rows):
         yield "No uncertainty is stated: neither the calibration of the scale nor the model's error is known."
 
 

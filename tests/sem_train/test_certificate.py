@@ -424,6 +424,16 @@ def test_combined_fields_are_the_result_of_a_specimen(tmp_path):
     assert "All values of specimen A, 3 fields together" in text
 
 
+def test_an_image_in_which_nothing_is_measured(tmp_path):
+    classes = tuple(c.model_copy(update={"role": "background", "colour": None}) for c in CLASSES)
+    write_folder(tmp_path, [add_image(tmp_path, "a", classes=classes, rows=(), profiles={}, distributions={})])
+    page = page_of(tmp_path)
+    assert "Nothing was measured" in plain(page.text)
+    assert "All values" not in page.text
+    assert not page.all("table")
+    assert not page.all("input")
+
+
 def test_names_are_text(tmp_path):
     name = "a<b>&\"'</script><script>alert(1)</script>".replace("/", "_")
     record = add_image(tmp_path, "plain", source=f"scans/{name}.tif", specimen=name, warnings=(f"{name} charged",))
