@@ -11,7 +11,7 @@ from sem_train.micrographs.scale_bar.lettering import Reading, read_labels
 
 MOST_BARS = 12  # that are looked at in one picture
 # score and margin of a label that counts as read: one that is less alike has to be farther from all others
-SURE = ((0.65, 0.4), (0.75, 0.16), (0.85, 0.06))
+SURE = ((0.65, 0.4), (0.75, 0.18), (0.85, 0.06))
 LEAST_SCORE = 0.45  # of one that is worth a guess
 REACH = (0.16, 0.12)  # of the picture's width and height: how far from a bar its label may be
 FAR = 1.6  # of a letter's height: from the bar to its label at most
