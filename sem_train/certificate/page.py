@@ -37,7 +37,7 @@ from semforge.pages import page_environment
 SIMPLIFIED = 0.6  # of a pixel of the picture: how far an outline may be from the boundary measured
 
 
-PICTURE_WIDTH_PX, CARD_PX, PLOT_PX = 560, 190, 155  # on a wide screen: of the picture, around it, for each profile
+PICTURE_WIDTH_PX, TALLEST_PX, CARD_PX, PLOT_PX = 560, 790, 190, 155  # on a wide screen: picture, around it, a profile
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def _card(folder: Path, image: ImageRecord, identity: str, limit: Budget, everyw
         profiles=tuple((chart, colour) for chart, colour in charts if chart is not None),
         histograms=tuple(_histograms([image])),
         lines=tuple(table_lines(image.rows)),
-        height_px=round(PICTURE_WIDTH_PX * seen.height / seen.width + CARD_PX + PLOT_PX * len(charts)),
+        height_px=round(min(PICTURE_WIDTH_PX * seen.height / seen.width, TALLEST_PX) + CARD_PX + PLOT_PX * len(charts)),
         search=f"{image.name} {image.specimen} {Path(image.source).name}".lower(),
     )
 
@@ -236,8 +236,13 @@ def _facts(image: ImageRecord) -> list[str]:
     return [
         size,
         joined(f"{width} × {height}", "um"),
-        f"{joined(shown(image.pixel_size_um, digits=4), 'um')} a pixel, {said}",
+        f"{_pixel_text(image.pixel_size_um)} a pixel, {said}",
     ]
+
+
+def _pixel_text(size_um: float) -> str:
+    """In nanometres where that reads better."""
+    return joined(f"{1000 * size_um:.4g}", "nm") if size_um < 0.1 else joined(f"{size_um:.4g}", "um")
 
 
 def _css(kind: Legend) -> str:

@@ -163,6 +163,15 @@ def test_outline_and_chart_lie_where_the_layer_is(show, specimen):
     assert (axes["x"], axes["width"]) == pytest.approx((frame["x"], frame["width"]), abs=1)
 
 
+def test_a_tall_picture_fits_on_screen_and_paper(show, tmp_path):
+    write_folder(tmp_path, [add_image(tmp_path, "tall", size=(600, 120))])
+    write_certificate(tmp_path / "page.html", tmp_path)
+    page = show(tmp_path / "page.html")
+    frame = page.locator(".frame").bounding_box()
+    assert frame["height"] < 800
+    assert frame["width"] == pytest.approx(frame["height"] / 5, rel=0.01)
+
+
 def test_the_mask_fades_by_keyboard(show, specimen):
     page = show(specimen)
     assert opacity(page) == 0.5
