@@ -81,10 +81,9 @@ def main(
     table = Table("quantity", "specimens", "bias", "asked", "sd", "median |error|", box=SIMPLE_HEAD)
     for b in found:
         unit = "px" if b.unit == "px" else "points"
-        table.add_row(
-            b.quantity, str(b.specimens), f"{b.mean:+.3f} {unit}",
-            "" if b.wanted is None else f"< {b.wanted:g} {unit}", f"{b.sd:.3f}", f"{b.median:.3f}", style="" if b.good else "red",
-        )  # fmt: skip
+        asked = "" if b.wanted is None else f"< {b.wanted:g} {unit}"
+        figures = f"{b.mean:+.3f} {unit}", asked, f"{b.sd:.3f}", f"{b.median:.3f}"
+        table.add_row(b.quantity, str(b.specimens), *figures, style="" if b.good else "red")
     cli.console.print(table)
     if not all(b.good for b in found):
         raise typer.Exit(1)

@@ -55,20 +55,23 @@ def test_it_does_not_matter_how_the_image_was_taken(case, quarter_turns, mirrore
     upright = measure_label_map(CASES[case], CLASSES, 0.5)
     image = np.rot90(CASES[case][:, ::-1] if mirrored else CASES[case], quarter_turns)
     turned = measure_label_map(image, CLASSES, 0.5)
-    same = 0.05 if case == "cracks" and mirrored else 1e-3  # pixels as near to two classes go to the first: 0.1 px
+    # a pixel of a crack that is as near to one class as to another goes to the first: a few pixels along the crack
+    tie = case == "cracks" and mirrored
+    same, extreme = (5e-3, 0.15) if tie else (1e-3, 1e-3)
     for name, layer in upright.layers.items():
         other = turned.layers[name]
         assert other.present == layer.present
         assert other.censored == layer.censored
         for quantity in QUANTITIES:
-            assert getattr(other, quantity) == pytest.approx(getattr(layer, quantity), abs=same), quantity
+            tolerance = 1.0 if tie and quantity == "area" else extreme if quantity in ("min", "max", "sd") else same
+            assert getattr(other, quantity) == pytest.approx(getattr(layer, quantity), abs=tolerance), quantity
         for percent, value in layer.percentiles.items():
-            assert other.percentiles[percent] == pytest.approx(value, abs=same)
+            assert other.percentiles[percent] == pytest.approx(value, abs=extreme)
         if layer.local_thickness is not None:
             assert other.local_thickness.mean == pytest.approx(layer.local_thickness.mean, rel=2e-3)
         for side, interface in layer.roughness.items():
-            assert other.roughness[side].rq == pytest.approx(interface.rq, abs=1e-3)
-            assert other.roughness[side].wq == pytest.approx(interface.wq, abs=1e-3)
+            assert other.roughness[side].rq == pytest.approx(interface.rq, abs=extreme)
+            assert other.roughness[side].wq == pytest.approx(interface.wq, abs=extreme)
 
 
 @pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
