@@ -7,7 +7,8 @@ An outline says where its class is *and* where it is not:
   them; else the class that comes later in the class map takes it. So does a pixel that several newly enclose, areas
   drawn of an inclusion or a crack before those of a layer.
 - A pixel of a layer, or of an inclusion, that no outline of it encloses any more takes the class of the nearest
-  pixel that is of another one: what lies beside the layer. Stray pixels that belonged to no outline go the same way.
+  pixel that is of another one: what lies beside the layer. Stray pixels that belonged to no outline take the class
+  of the nearest pixel outside all layers.
 - Inclusions of the automatic map stay where the outline of their host is; cracks stay everywhere.
 """
 
@@ -51,13 +52,15 @@ def corrected_labels(labels: np.ndarray, section: Section, outlines: Sequence[Ou
     for name in order:
         gained = after[name] & ~before[name] if name in before else after[name]
         drawn[gained] = classes.id_of(name)
-    result = _surroundings(labels, own, drawn, classes)
+    result = _surroundings(labels, own, drawn, before, classes)
     is_drawn = drawn != NOTHING
     result[is_drawn] = drawn[is_drawn]
     return _with_bodies(result, labels, drawn, classes)
 
 
-def _surroundings(labels: np.ndarray, own: np.ndarray, drawn: np.ndarray, classes: ClassMap) -> np.ndarray:
+def _surroundings(
+    labels: np.ndarray, own: np.ndarray, drawn: np.ndarray, before: dict[str, np.ndarray], classes: ClassMap
+) -> np.ndarray:
     """What lies outside all outlines: as it was, and where a layer was, what is nearest of another class."""
     result = labels.copy()
     table = _table(classes, "layer")
@@ -67,13 +70,19 @@ def _surroundings(labels: np.ndarray, own: np.ndarray, drawn: np.ndarray, classe
     settled = np.where(drawn == NOTHING, own, drawn)
     solid = ~_table(classes, "inclusion", "crack")[settled] & ~freed
     for layer in np.unique(own[freed]):
-        at = freed & (own == layer)
         beside = solid & (settled != layer)
+        around = beside & (drawn == NOTHING)
         if not beside.any():
             raise InputError(f"some of what was outlined as {classes.names[layer]} was taken away, and the map has "
                              "no other class that it could be; outline that too")  # fmt: skip
-        nearest = ndimage.distance_transform_edt(~beside, return_distances=False, return_indices=True)
-        result[at] = settled[tuple(nearest[:, at])]
+        outlined = before[classes.names[layer]]
+        for at, sources in (
+            (freed & (own == layer) & outlined, beside),
+            (freed & (own == layer) & ~outlined, around if around.any() else beside),
+        ):
+            if at.any():
+                nearest = ndimage.distance_transform_edt(~sources, return_distances=False, return_indices=True)
+                result[at] = settled[tuple(nearest[:, at])]
     return result
 
 

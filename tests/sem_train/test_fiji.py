@@ -312,6 +312,7 @@ def test_any_map_changes_only_outside_its_outlines_and_in_their_holes(tmp_path_f
         assert np.array_equal(back[labels == label] == label, envelopes[label][labels == label])  # strays go
     beside = ~anywhere & np.isin(labels, (RESIN, STEEL))
     assert np.array_equal(back[beside], labels[beside])
+    assert not beside.any() or np.isin(back[~anywhere], (RESIN, STEEL)).all()
     assert np.isin(back[anywhere], (FE2AL5, FEAL)).all()  # holes are filled
 
 
