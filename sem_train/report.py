@@ -20,25 +20,12 @@ from sem_train.measure.layers import PRESENT_COVERAGE, PRESENT_PX
 from sem_train.measure.line import LINE_SCORE
 from sem_train.overlays import COLOURS, overlay
 from sem_train.run_folder import read_history
+from sem_train.scale_bars import ScaleBar, scale_bar
 from semforge.errors import InputError
 from semforge.files import write_text
 from semforge.pages import page_environment
 
 PICTURE_PX = 640  # longest side of a picture in the page
-BAR_SHARE = 0.3  # a scale bar is at most this share of the picture's width
-
-
-@dataclass(frozen=True)
-class ScaleBar:
-    """A length to draw on a picture."""
-
-    length_um: float
-    share: float  # of the picture's width
-
-    @property
-    def label(self) -> str:
-        """E.g. "20 µm"."""
-        return f"{self.length_um:g} µm"
 
 
 @dataclass(frozen=True)
@@ -100,14 +87,6 @@ def number(value: float, digits: int = 2, sign: bool = False) -> str:
         return "–"
     text = f"{value:{'+' if sign else ''}.{digits}f}"
     return text.lstrip("+-") if float(text) == 0 else text.replace("-", "−")
-
-
-def scale_bar(width_px: int, pixel_size_um: float) -> ScaleBar:
-    """The longest bar of 1, 2 or 5 times a power of ten µm within `BAR_SHARE` of an image's width."""
-    longest = BAR_SHARE * width_px * pixel_size_um
-    power = 10 ** math.floor(math.log10(longest))
-    length = max(m * power for m in (1, 2, 5) if m * power <= longest)
-    return ScaleBar(length, length / (width_px * pixel_size_um))
 
 
 def _agreement_sentence(a: Agreement) -> str:

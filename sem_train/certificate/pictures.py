@@ -114,7 +114,7 @@ def swatch_uri(position: int, kind: Legend) -> str:
     return _palette_png(index, [kind])
 
 
-def pattern(k: int, shape: tuple[int, int]) -> np.ndarray:
+def pattern(k: int, shape: tuple[int, ...]) -> np.ndarray:
     """(H, W) bool: where the lines of the k-th pattern are, so that classes differ by more than colour."""
     row, column = np.ogrid[: shape[0], : shape[1]]
     across, along = row % PERIOD_PX, column % PERIOD_PX

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sem_train.analysis.record import FolderRecord, ImageRecord
-from sem_train.certificate.words import Values, is_lower_bound, is_unresolved
+from sem_train.certificate.keys import is_lower_bound, is_unresolved
+from sem_train.certificate.words import Values
 
 NAMED = 3  # images named in the sentence itself
 

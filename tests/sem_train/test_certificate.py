@@ -17,10 +17,13 @@ from typer.testing import CliRunner
 from sem_train.__main__ import app
 from sem_train.analysis.record import FOLDER_FILE, Failure, SpecimenRecord
 from sem_train.certificate.charts import histogram, nice_ticks, outline, profile_chart
+from sem_train.certificate.keys import key_results
 from sem_train.certificate.numbers import expanded, interval, joined, shown, stated, unit_text, with_uncertainty
-from sem_train.certificate.page import read_analysed, render, write_certificate
+from sem_train.certificate.page import render, write_certificate
 from sem_train.certificate.pictures import budget, mask_uri, pattern, pictures, shrunk
-from sem_train.certificate.words import Values, key_results, quantity_name, table_lines
+from sem_train.certificate.reading import read_analysed
+from sem_train.certificate.table import table_lines
+from sem_train.certificate.words import Values, quantity_name
 from sem_train.measure.table import Row
 from semforge.errors import InputError
 
