@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 import tifffile
+from PIL import Image
 
 from sem_train.micrographs.databar import edge_rows, find_databar_at_edges, is_drawn
 from sem_train.micrographs.files import is_tiff
@@ -152,9 +153,14 @@ class _WholeFile:
     def _image(self) -> np.ndarray:
         return read_image(self._path)
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int]:
-        return self._image.shape
+        try:
+            with Image.open(self._path) as image:
+                width, height = image.size
+        except BROKEN as error:
+            raise unreadable(self._path) from error
+        return height, width
 
     @property
     def dtype(self) -> np.dtype:

@@ -30,7 +30,7 @@ def fei_finding(sections: Sections | None, shape: tuple[int, int]) -> Finding:
 
 
 def _scan(sections: Sections) -> Mapping[str, Any]:
-    if sections.get("Scan"):
+    if number(sections.get("Scan", {}).get("PixelWidth")) is not None:
         return sections["Scan"]
     return sections.get(str(sections.get("Beam", {}).get("Scan", "EScan")), {})
 

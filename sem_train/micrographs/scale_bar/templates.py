@@ -3,7 +3,6 @@
 from functools import cache, partial
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
@@ -33,6 +32,8 @@ def templates() -> tuple[np.ndarray, np.ndarray]:
 
     The shape is height, width, top and bottom against the baseline (up is positive), in heights of the digit 1.
     """
+    import matplotlib  # for its typefaces, and only where a label is read
+
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     loaders = [ImageFont.load_default, *(partial(ImageFont.truetype, str(folder / name)) for name in TYPEFACES)]
     pictures, shapes = [], []
