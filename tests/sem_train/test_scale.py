@@ -130,6 +130,11 @@ def test_a_bar_of_few_pixels_is_no_contradiction(tmp_path):
     assert read_pixel_size_um(jpeg_with(tmp_path / "m.jpg", text)) == pytest.approx(0.0486)
 
 
+def test_a_field_width_holds_for_a_resized_image_too(tmp_path):
+    text = "$CM_FORMAT JEOL\n$CM_FULL_SIZE 128 96\n$CM_FIELD_OF_VIEW 3.2um 2.4um\n"
+    assert read_pixel_size_um(jpeg_with(tmp_path / "m.jpg", text)) == pytest.approx(0.05)
+
+
 def test_a_file_without_scale_has_the_given_one(tmp_path):
     tifffile.imwrite(tmp_path / "m.tif", files.noise())
     assert read_micrograph(tmp_path / "m.tif", 0.2).pixel_size_um == 0.2

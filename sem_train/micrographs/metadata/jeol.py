@@ -4,6 +4,8 @@ from sem_train.micrographs.metadata.finding import NOTHING, Finding
 from sem_train.micrographs.metadata.values import known, leading_number, length_um, moment, number, shown
 from sem_train.micrographs.scale import AGREE, SizeClaim
 
+FIELD = "CM_FIELD_OF_VIEW"  # over the columns of the image at hand, so it holds for a resized one too
+
 
 def jeol_finding(text: str, source: str, shape: tuple[int, int]) -> Finding:
     """What the text of the file `source` says of an image of this shape; nothing if it is of another kind."""
@@ -12,11 +14,12 @@ def jeol_finding(text: str, source: str, shape: tuple[int, int]) -> Finding:
         return NOTHING
     height, width = shape
     columns, rows = _size(values)
-    shrunk = columns / width if columns else 1.0
     claims = _claims(values, source, width)
-    if claims and columns and columns != width:
-        claims.append(SizeClaim(f"{source}, for an image {columns} pixels wide and not {width},",
-                                claims[0].width_um * shrunk, tolerance=claims[0].tolerance))  # fmt: skip
+    edges = [claim for claim in claims if FIELD not in claim.source]
+    if edges and columns and columns != width:
+        best = edges[0]
+        resized = f"{source}, for an image {columns} pixels wide and not {width},"
+        claims.append(SizeClaim(resized, best.width_um * columns / width, tolerance=best.tolerance))
     databar = slice(rows, height) if rows and columns == width and rows < height else None
     conditions = known(
         instrument=values.get("CM_INSTRUMENT"),
@@ -48,7 +51,7 @@ def _claims(values: dict[str, str], source: str, width: int) -> list[SizeClaim]:
         claims.append(SizeClaim(f"{source} $CM_PIXEL_SIZE", stated))
     field = length_um((values.get("CM_FIELD_OF_VIEW") or "").split()[0]) if values.get("CM_FIELD_OF_VIEW") else None
     if field is not None:
-        claims.append(SizeClaim(f"{source} $CM_FIELD_OF_VIEW over {width} pixels", field / width))
+        claims.append(SizeClaim(f"{source} ${FIELD} over {width} pixels", field / width))
     per_metre = number(values.get("EM_PIXELSPERMETER_X"))
     if per_metre:
         tall = number(values.get("EM_PIXELSPERMETER_Y"))
