@@ -50,7 +50,7 @@ class LayerMeasurement:
     usable_fraction: float  # share of the covered normals whose two boundaries are in the frame
     usable_length: float  # of the midline where both boundaries are in the frame
     complete: bool  # usable_fraction >= USABLE_FRACTION
-    censored: bool  # somewhere a boundary is not in the frame
+    censored: bool  # normals are dropped because the layer leaves the frame across its thickness
     mean_censored: float | None  # mean that counts what the frame shows of the rest (censoring.py)
     several_boundaries: float  # share of the normals that meet the layer more than once
     tilt_deg: float | None  # of the midline against the nearest image axis, counter-clockwise positive
@@ -92,7 +92,8 @@ def measure_layer(
     evidence = Evidence(coverage, mean_px)
     resolved = mean_px is not None and mean_px >= RESOLVED_PX
     zeros = len(thickness) + int(normals.absent.sum())
-    censored = len(thickness) < seen
+    # normals that leave by a side of the frame, where the layer runs on, are dropped whatever the thickness
+    censored = len(thickness) < seen and bool(mask[0].any() or mask[-1].any())
     km_px = censored_mean(normals.seen[normals.covered], normals.usable[normals.covered])
     spacing = np.ptp(normals.along) / (len(normals.along) - 1) if len(normals.along) > 1 else 0.0
     percentiles = np.percentile(thickness, PERCENTILES) * across if len(thickness) else ()
