@@ -160,7 +160,7 @@ def _text(row: Row) -> str:
     found = stated_of(row)
     if found is not None and found.lopsided:
         ends = interval(row.low_95, row.high_95).replace(" ", SPACE)
-        return f"{joined(shown(row.value, found.half), row.unit)}{SPACE}({ends})"
+        return f"{joined(shown(row.value, found.half), row.unit)} ({ends})"
     return with_uncertainty(row.value, half_of(row), row.unit)
 
 

@@ -85,6 +85,11 @@ def unit_text(unit: str) -> str:
     return "°" if text == "deg" else text
 
 
+def typeset(note: str) -> str:
+    """Words of a table with real minus signs and µm."""
+    return re.sub(r"(?<![\w.])-(?=\d)", MINUS, re.sub(r"\bum\b", "µm", note))
+
+
 def _places(width: float) -> int:
     """Decimal places (negative: left of the point) that an uncertainty of this size is given with."""
     power = math.floor(math.log10(width))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sem_train.certificate.numbers import expanded, interval, shown, unit_text
+from sem_train.certificate.numbers import expanded, interval, shown, typeset, unit_text
 from sem_train.certificate.words import TRUTHS, half_of, quantity_name, subject, whole
 from sem_train.measure.table import Row
 
@@ -48,7 +48,7 @@ def table_lines(rows: Sequence[Row]) -> list[Line]:
                 sort="" if row.value is None else row.value, unit=unit_text(row.unit),
                 uncertainty=expanded(half_of(row)),
                 interval=interval(row.low_95, row.high_95), low="" if row.low_95 is None else row.low_95,
-                method=row.method, note="; ".join(note), first=first,
+                method=row.method, note=typeset("; ".join(note)), first=first,
             )
         )  # fmt: skip
     return found

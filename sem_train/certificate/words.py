@@ -52,8 +52,9 @@ NAMES = {
     "lognormal_a2": "lognormal fit, A²",
     "lognormal_p": "lognormal fit, p",
 }
-# of a quantity over several fields
-OF_FIELDS = {
+# said after the name of a quantity
+ENDINGS = {
+    "_corrected": "less the model's bias",
     "_fields_still_needed": "fields still needed",
     "_fields": "fields",
     "_field_min": "smallest field",
@@ -100,7 +101,7 @@ class Values:
 
 def quantity_name(quantity: str) -> str:
     """E.g. "thickness_mean" as "mean thickness"."""
-    for ending, words in OF_FIELDS.items():
+    for ending, words in ENDINGS.items():
         if quantity.endswith(ending) and quantity != ending[1:]:
             return f"{quantity_name(quantity.removesuffix(ending))}: {words}"
     name = NAMES.get(quantity)

@@ -18,7 +18,16 @@ from sem_train.__main__ import app
 from sem_train.analysis.record import FOLDER_FILE, Failure, SpecimenRecord
 from sem_train.certificate.charts import histogram, nice_ticks, outline, profile_chart
 from sem_train.certificate.keys import key_results
-from sem_train.certificate.numbers import expanded, interval, joined, shown, stated, unit_text, with_uncertainty
+from sem_train.certificate.numbers import (
+    expanded,
+    interval,
+    joined,
+    shown,
+    stated,
+    typeset,
+    unit_text,
+    with_uncertainty,
+)
 from sem_train.certificate.page import render, write_certificate
 from sem_train.certificate.pictures import budget, mask_uri, pattern, pictures, shrunk
 from sem_train.certificate.reading import read_analysed
@@ -116,6 +125,7 @@ def test_units_and_intervals():
     assert unit_text("1/um^2") == "µm⁻²"
     assert unit_text("1/px") == "px⁻¹"
     assert unit_text("px^2") == "px²"
+    assert typeset("bias -0.05 um, ISO 21920-2, p-1") == "bias −0.05 µm, ISO 21920-2, p-1"
     assert interval(11.94, 12.72) == "11.9 to 12.7"
     assert interval(-0.02, 0.31) == "−0.02 to 0.31"
     assert interval(None, 2.0) == "–"
@@ -137,6 +147,7 @@ def test_quantities_have_names_that_a_reader_knows():
     assert quantity_name("d50_volume") == "D50 by volume"
     assert quantity_name("outer_Ra") == "outer interface, Ra"
     assert quantity_name("thickness_p05_fields_still_needed") == "thickness, 5th percentile: fields still needed"
+    assert quantity_name("thickness_mean_corrected") == "mean thickness: less the model's bias"
     assert quantity_name("something_new") == "something new"
 
 
