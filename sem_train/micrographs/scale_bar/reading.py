@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sem_train.micrographs.scale import LEAST_UM, MOST_UM, NO_SCALE_NOTE, Scale
-from sem_train.micrographs.scale_bar.bars import Bar, Box, find_bars
+from sem_train.micrographs.scale_bar.bars import INK, Bar, Box, find_bars
 from sem_train.micrographs.scale_bar.lettering import Reading, read_labels
 
 MOST_BARS = 12  # that are looked at in one picture
@@ -108,8 +108,9 @@ def _labels(levels: np.ndarray, bar: Bar) -> Iterator[Reading]:
                 drawn = slice(max(0, left - columns.start - 1), right - columns.start + 1)
                 ink[max(0, at[2] - 1) : at[3] + 1, drawn] = 0
             for reading in read_labels(ink):
-                if _beside(reading.box, at, bar.gap is not None):
-                    yield replace(reading, same_ink=bright == bar.bright, box=_moved(reading.box, rows, columns))
+                box = _moved(reading.box, rows, columns)
+                if _beside(reading.box, at, bar.gap is not None) and not _goes_on(bar, box, levels):
+                    yield replace(reading, same_ink=bright == bar.bright, box=box)
 
 
 def _pieces(bar: Bar) -> list[tuple[int, int]]:
@@ -127,6 +128,20 @@ def _grounds(part: np.ndarray, bright: bool) -> list[float]:
 
 def _moved(box: Box, rows: slice, columns: slice) -> Box:
     return box[0] + columns.start, box[1] + columns.start, box[2] + rows.start, box[3] + rows.start
+
+
+def _goes_on(bar: Bar, label: Box, levels: np.ndarray) -> bool:
+    """Whether a line goes on behind the label beside it, so that it is but one piece of the bar."""
+    if bar.gap is not None or label[2] >= bar.bottom or label[3] <= bar.top:
+        return False
+    own = levels[bar.top : bar.bottom, bar.left : bar.right].mean(axis=1)
+    row = bar.top + int(own.argmax() if bar.bright else own.argmin())
+    length = bar.right - bar.left
+    start, stop = (label[1], label[1] + 2 * length) if label[0] >= bar.left else (label[0] - 2 * length, label[0])
+    behind = levels[max(0, row - 1) : row + 2, max(0, start) : max(0, stop)]
+    ink = (np.abs(behind - levels[row, bar.left : bar.right].mean()) < INK).any(axis=0)
+    ends = np.flatnonzero(np.diff(np.concatenate([[0], ink.astype(np.int8), [0]])))
+    return bool((ends[1::2] - ends[::2] > 0.4 * length).any())
 
 
 def _own_bars(read: list[tuple[Reading, Bar]]) -> list[tuple[Reading, Bar]]:
