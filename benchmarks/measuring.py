@@ -5,7 +5,7 @@ from their geometry. Asked for: the mean error of a layer's mean thickness below
 0.2 percentage points. Prints them with the number of specimens and the spread; ends with 1 if one is larger.
 The parts that a pore line splits a layer into stand beside without a limit: their truth is the middle about which the
 line's pores scatter. Take a recipe whose layers end at their interfaces, as the slurry coatings: where pores of one
-layer reach into the next, as at the oxide of barrier coatings, a label map shows it thinner than its interfaces are apart.
+layer reach into the next, as at the oxide of barrier coatings, a label map shows it thinner than its interfaces are.
 """
 
 from collections.abc import Sequence
