@@ -46,7 +46,7 @@ def analyse_field(found: Segmented, about: FieldSettings) -> ImageRecord:
     """Measure a segmented image and write its files and its record. Raises InputError if it cannot be measured."""
     name, pixel_size_um, classes, options = found.job.name, found.pixel_size_um, about.classes, about.options
     section = prepare(found.labels, classes)
-    field = measure_section(section, pixel_size_um, options.section_tilt_deg)
+    field = measure_section(section, pixel_size_um, options.section_tilt_deg, options.roughness_cutoff)
     sources = sources_of(found.scale.source, options, about.segmentation)
     rows = rows_of(name, field, uncertainties(section, field, sources))
     label_map, picture, tinted, objects = files_of(about.out, name)
@@ -69,7 +69,7 @@ def analyse_field(found: Segmented, about: FieldSettings) -> ImageRecord:
         scale_note=found.scale.note,
         databar_rows=found.databar_rows,
         instrument=found.instrument,
-        warnings=warnings_of(found, field, about.segmentation),
+        warnings=warnings_of(found, field, rows, about.segmentation),
         classes=_legend(classes),
         rows=tuple(rows),
         profiles={layer: _profile(m.profile) for layer, m in field.layers.items() if m.profile is not None},

@@ -19,6 +19,7 @@ class AnalysisOptions(Settings):
     accept_scale_bar: bool = False  # take the pixel size off the scale bar where nothing else says it
     section_tilt_deg: float = Field(0.0, ge=0, le=45)  # of the section against the layer's normal
     calibration_percent: float | None = Field(None, ge=0, allow_inf_nan=False)  # standard uncertainty of the scale
+    roughness_cutoff: float | None = Field(None, gt=0, allow_inf_nan=False)  # µm, or pixels without a scale
     lines: int = Field(10, ge=0)  # measurement lines across each layer for Fiji; 0 writes none
 
 

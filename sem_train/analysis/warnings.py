@@ -1,11 +1,16 @@
 """What a reader of a result must be told before the numbers."""
 
+from collections.abc import Sequence
+
 from sem_train.analysis.segmentation import Segmented
 from sem_train.measure import FieldMeasurement
-from sem_train.measure.uncertainty import SegmentationError
+from sem_train.measure.table import Row
+from sem_train.measure.uncertainty import SLOW, SegmentationError
 
 
-def warnings_of(found: Segmented, field: FieldMeasurement, segmentation: SegmentationError | None) -> tuple[str, ...]:
+def warnings_of(
+    found: Segmented, field: FieldMeasurement, rows: Sequence[Row], segmentation: SegmentationError | None
+) -> tuple[str, ...]:
     """In order of weight: no scale, nothing found, layers that are not what their number says, what is not known."""
     said = []
     if found.scale.source == "none":
@@ -22,6 +27,11 @@ def warnings_of(found: Segmented, field: FieldMeasurement, segmentation: Segment
     for name, layer in field.layers.items():
         if layer.note and not _only_absent(layer.note):
             said.append(f"{name}: {layer.note}.")
+        if layer.present and any(r.name == name and r.note and SLOW in r.note for r in rows):
+            said.append(
+                f"{name}: the thickness varies so slowly along the field that one field says little of the specimen; "
+                "take more fields, or a lower magnification."
+            )
     if segmentation is None:
         said.append(
             "The segmentation error of the model is not known and not in the uncertainties: "

@@ -24,6 +24,10 @@ def analyse(
     calibration_percent: Annotated[
         float | None, typer.Option(help="Standard uncertainty of the microscope's scale.")
     ] = None,
+    roughness_cutoff: Annotated[
+        float | None,
+        typer.Option(help="Wavelength that parts roughness from waviness, in µm, or else pixels; [mean thickness]."),
+    ] = None,
     lines: Annotated[int, typer.Option(help="Measurement lines a layer for Fiji; 0 writes none.", min=0)] = 10,
     workers: Annotated[int, typer.Option(help="Processes that measure while the next is predicted.", min=0)] = 0,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write OUT/report.html.")] = True,
@@ -44,6 +48,7 @@ def analyse(
             "accept_scale_bar": accept_scale_bar,
             "section_tilt_deg": section_tilt_deg,
             "calibration_percent": calibration_percent,
+            "roughness_cutoff": roughness_cutoff,
             "lines": lines,
         },
         AnalysisOptions,

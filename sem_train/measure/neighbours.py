@@ -42,7 +42,7 @@ class Room(Protocol):
 class Frame:
     """The whole image."""
 
-    def __init__(self, shape: tuple[int, int]):
+    def __init__(self, shape: tuple[int, ...]):
         self.size = np.array(shape, dtype=np.float64)
         self.area = float(self.size.prod())
 

@@ -123,7 +123,8 @@ def _collect(
     measured: MeasuredMap, sources: Sources, outputs: Outputs, fiji: FijiOptions, done: Done, collected: _Collected
 ) -> None:
     image, found = str(measured.path), measured.field
-    rows, more = rows_of(image, found, uncertainties(measured.section, found, sources)), {}
+    rows = rows_of(image, found, uncertainties(measured.section, found, sources))
+    more: dict[str, Any] = {}
     corrections: list[Text] = []
     if fiji.from_rois is not None:
         corrected = corrected_lines(measured, fiji, measured.across)

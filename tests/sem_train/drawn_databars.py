@@ -31,7 +31,9 @@ def with_databar(image, rows=40, paper=0, ink=255, typeface="DejaVuSans", size=1
     strip = Image.new("L", (image.shape[1], rows), paper)
     pen = ImageDraw.Draw(strip)
     for i, field in enumerate(fields):
-        pen.text((8 + i * image.shape[1] // len(fields), rows // 2), field, fill=ink, font=font(typeface, size), anchor="lm")
+        pen.text(
+            (8 + i * image.shape[1] // len(fields), rows // 2), field, fill=ink, font=font(typeface, size), anchor="lm"
+        )
     return np.concatenate([image, np.asarray(strip)])
 
 

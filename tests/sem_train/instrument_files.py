@@ -21,14 +21,14 @@ def tiff_with(path, tag, text, image=None, kind=ASCII, **options):
     return path
 
 
-def fei_text(pixel_m="5e-08", height_m=None, field_m="3.2e-06", resolution=(64, 48), more=""):
+def fei_text(pixel_m="5e-08", height_m=None, field_m="3.2e-06", resolution=(64, 48)):
     return (
         "[User]\r\nDate=11/30/2021\r\nTime=11:02:50 AM\r\n[System]\r\nSystemType=Quattro S\r\n"
         "[Beam]\r\nHV=20000\r\nBeam=EBeam\r\nScan=EScan\r\n"
         f"[EBeam]\r\nHV=20000\r\nHFW={field_m}\r\nWD=0.0093\r\n"
         f"[Scan]\r\nPixelWidth={pixel_m}\r\nPixelHeight={height_m or pixel_m}\r\nHorFieldsize={field_m}\r\n"
         f"[Image]\r\nResolutionX={resolution[0]}\r\nResolutionY={resolution[1]}\r\nMagCanvasRealWidth=0.128\r\n"
-        f"[Detectors]\r\nNumber=1\r\nName=ABS\r\nMode=All\r\n[PrivateFei]\r\nTimeOfCreation=30.11.2021 11:02:50\r\n{more}"
+        "[Detectors]\r\nNumber=1\r\nName=ABS\r\nMode=All\r\n[PrivateFei]\r\nTimeOfCreation=30.11.2021 11:02:50\r\n"
     )
 
 
@@ -45,7 +45,8 @@ def zeiss_text(pixel="50.00 nm", field="3.200 µm", key="AP_IMAGE_PIXEL_SIZE", n
 def tescan_text(pixel_x="5.0e-008", pixel_y=None, strip=0):
     return (
         "AccFrames=1\r\nDate=2019-03-12\r\nTime=10:22:13\r\nDevice=MIRA3\r\nDeviceModel=MIRA3 LMH\r\n"
-        f"ImageStripSize={strip}\r\nMagnification=5000.0\r\nPixelSizeX={pixel_x}\r\nPixelSizeY={pixel_y or pixel_x}\r\n",
+        f"ImageStripSize={strip}\r\nMagnification=5000.0\r\n"
+        f"PixelSizeX={pixel_x}\r\nPixelSizeY={pixel_y or pixel_x}\r\n",
         "Detector=BSE\r\nHV=15000.0\r\nWD=0.0100\r\n",
     )
 

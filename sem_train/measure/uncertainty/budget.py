@@ -14,6 +14,7 @@ from sem_train.measure.uncertainty.systematic import EDGE_PX, u_calibration, u_e
 from sem_train.measure.uncertainty.units import length_power
 
 CORRECTED = "_corrected"  # added to the name of a quantity whose segmentation bias is taken off
+SLOW = "the layer varies over lengths comparable with the field"
 SHORT = 5.0  # a field worth fewer independent places says little of its specimen
 _SIZES = r"ecd_mean|ecd_median|d\d+_(number|area|volume)"
 ESTIMATED = {

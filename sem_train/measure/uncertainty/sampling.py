@@ -115,14 +115,13 @@ def crack_spreads(section: Section, crack: CrackMeasurement, pixel: float) -> di
         return {}
     column = upright_columns(section, np.array([c.xy for c in crack.cracks]).reshape(-1, 2))
     by_column = lambda weight: np.bincount(column, weights=weight, minlength=len(host)).astype(float)
-    found = {}
+    found: dict[str, Spread | None] = {}
     number = count_along(by_column(np.ones(len(column))), np.ones(len(host)))
     if number is not None and normals is not None and crack.per_length is not None:
         length = crack.count / crack.per_length if crack.per_length > 0 else float(np.ptp(normals.along)) * pixel
         found["per_length"] = _scaled(number, 1 / length) if length > 0 else None
     if crack.count >= FEWEST_PARTICLES:  # of fewer, nobody knows how their lengths spread
-        length = _ratio(by_column(np.array([c.length for c in crack.cracks])), host * pixel**2)
-        found["length_density"] = length
+        found["length_density"] = _ratio(by_column(np.array([c.length for c in crack.cracks])), host * pixel**2)
     return {name: spread for name, spread in found.items() if spread is not None}
 
 
