@@ -155,4 +155,4 @@ def _neighbourhood(section: Section | None, row: Row, sources: Sources) -> str:
     series = thickness_in(section, row.name)
     if series is None or series.n_eff >= SHORT:
         return ""
-    return f"the layer varies over lengths comparable with the field (n_eff {series.n_eff:.1f}): take more fields"
+    return f"{SLOW} (n_eff {series.n_eff:.1f}): take more fields"
