@@ -1,36 +1,4 @@
 #!/bin/sh
-# Install what tests/slurm needs on Debian or Ubuntu, as root: Slurm, munge, MariaDB. Does nothing
-# where all is there. No daemon is started: the tests start their own, in a folder of theirs.
-set -eu
-packages="munge mariadb-server slurmctld slurmd slurmdbd slurm-client slurm-wlm-mysql-plugin"
-
-missing=""
-for package in $packages; do
-    if [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
-        missing="$missing $package"
-    fi
-done
-if [ -z "$missing" ]; then
-    exit 0
-fi
-if [ "$(id -u)" != 0 ]; then
-    echo "install_slurm: not installed:$missing; run this as root" >&2
-    exit 1
-fi
-if ! command -v apt-get >/dev/null; then
-    echo "install_slurm: needs apt-get (Debian or Ubuntu) to install:$missing" >&2
-    exit 1
-fi
-
-# Packages ask this file whether they may start their daemons; 101 is no.
-policy=/usr/sbin/policy-rc.d
-if [ ! -e "$policy" ]; then
-    trap 'rm -f "$policy"' EXIT
-    trap 'exit 130' INT TERM
-    printf '#!/bin/sh\nexit 101\n' >"$policy"
-    chmod 755 "$policy"
-fi
-echo "install_slurm: installing$missing"
-export DEBIAN_FRONTEND=noninteractive
-apt-get update -q
-apt-get install -q -y --no-install-recommends $missing
+# Install what tests/slurm needs: Slurm, munge, MariaDB. The tests start their own daemons, in a folder of theirs.
+exec sh "$(dirname "$0")/install_packages.sh" \
+    munge mariadb-server slurmctld slurmd slurmdbd slurm-client slurm-wlm-mysql-plugin
