@@ -22,7 +22,7 @@ from render_farm.views.report import read_report, write_report
 from render_farm.views.status import read_status, status_table, verify, watch
 from render_farm.work.probe import plan_job
 from semforge import cli
-from semforge.errors import InputError, SemforgeError
+from semforge.errors import InputError, Interrupted, SemforgeError
 from semforge.settings import load_settings
 
 app = cli.application("Render a recipe into a verified dataset: parallel, resumable, the same on any machine.")
@@ -429,8 +429,7 @@ def _interruptible(message: str) -> Iterator[None]:
         with _one_line_errors():
             yield
     except KeyboardInterrupt:
-        cli.errors.print(f"render-farm: {message}", markup=False)
-        raise typer.Exit(cli.EXIT_INTERRUPTED) from None
+        raise Interrupted(message) from None
     finally:
         signal.signal(signal.SIGTERM, before)
 

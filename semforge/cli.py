@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from semforge.errors import InputError, SemforgeError
+from semforge.errors import InputError, Interrupted, SemforgeError
 
 console = Console()
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -27,10 +27,14 @@ def run(app: typer.Typer, program: str) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name=program, standalone_mode=False)
+        if code == EXIT_INTERRUPTED:  # Typer turns Ctrl-C into this and says nothing
+            raise KeyboardInterrupt
     except TyperException as error:
         context = getattr(error, "ctx", None)
         hint = f"; see '{context.command_path} --help'" if context else ""
         code = _fail(program, f"{error.format_message().rstrip('.')}{hint}", EXIT_BAD_INPUT)
+    except Interrupted as error:
+        code = _fail(program, str(error), EXIT_INTERRUPTED)
     except InputError as error:
         code = _fail(program, str(error), EXIT_BAD_INPUT)
     except SemforgeError as error:

@@ -3,6 +3,7 @@
 SemforgeError
 ├── DeviceAbsent      what is asked to render is not on this machine; nothing else is taken in its place
 ├── InputError        the user gave something that cannot be used; commands exit 2 with its message
+├── Interrupted       Ctrl-C or SIGTERM, and what is to be said of it; commands exit 130 with its message
 └── RejectedSpecimen  a random draw gave an impossible specimen; the caller draws again
 """
 
@@ -13,6 +14,10 @@ class SemforgeError(Exception):
 
 class InputError(SemforgeError):
     """Input that cannot be used. The message is one line: what was found, what was expected, what to do."""
+
+
+class Interrupted(SemforgeError):
+    """The user stopped a command that has more to say of it than that what is on disk is kept. One line."""
 
 
 class DeviceAbsent(SemforgeError):

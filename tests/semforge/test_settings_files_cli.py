@@ -124,3 +124,31 @@ def test_command_lines(arguments, code, words):
     assert "Traceback" not in done.stderr
     if code:
         assert len(done.stderr.strip().splitlines()) == 1
+
+
+INTERRUPTED = """
+import os, signal, sys
+from semforge import cli
+app = cli.application("A test.")
+
+@app.command()
+def first():
+    os.kill(os.getpid(), signal.SIGINT)
+    signal.pause()
+
+@app.command()
+def second():
+    from semforge.errors import Interrupted
+    raise Interrupted("stopped; 3 of 4 are done")
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+cli.run(app, "tester")
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "words"), [("first", "interrupted; what is on disk is kept"), ("second", "stopped; 3 of 4 are done")]
+)
+def test_an_interrupted_command_says_so_in_one_line(command, words):
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, command], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", f"tester: {words}\n")
