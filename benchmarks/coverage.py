@@ -24,7 +24,7 @@ from scipy.stats import beta
 
 from benchmarks.layer_specimens import CLASSES, SHAPE, Specimen
 from sem_train.measure import FieldMeasurement, Section, measure_section, prepare
-from sem_train.measure.table import Row, rows_of
+from sem_train.measure.tables.rows import Row, rows_of
 from sem_train.measure.uncertainty import (
     CORRECTED,
     FieldRows,

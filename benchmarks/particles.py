@@ -22,9 +22,9 @@ from scipy import ndimage
 from blender_gen.sample import SampleFile
 from sem_train.classes import ClassMap
 from sem_train.measure import measure_label_map
-from sem_train.measure.instances import split_touching, whole_numbers
-from sem_train.measure.particles import measure_particles
-from sem_train.measure.shapes import SHAPE_PX, measure_shapes
+from sem_train.measure.bodies.instances import split_touching, whole_numbers
+from sem_train.measure.bodies.particles import measure_particles
+from sem_train.measure.bodies.shapes import SHAPE_PX, measure_shapes
 from sem_train.micrographs import read_label_map
 
 LEAST_PX = 30  # smaller particles are not looked for

@@ -7,7 +7,7 @@ import numpy as np
 from sem_train.agreement import true_area_percent, true_thickness_um
 from sem_train.classes import ClassMap
 from sem_train.measure import FieldMeasurement, measure_label_map
-from sem_train.measure.table import rows_of
+from sem_train.measure.tables.rows import rows_of
 from sem_train.measure.uncertainty.budget import estimated_rows
 from sem_train.measure.uncertainty.sampling import Key
 from sem_train.measure.uncertainty.segmentation import Measured, Observation

@@ -16,8 +16,8 @@ from sem_train.agreement import Agreement, Detection
 from sem_train.config import UNLABELLED
 from sem_train.evaluation import Evaluation, Example
 from sem_train.figures import parity_plots, training_curves
-from sem_train.measure.layers import PRESENT_COVERAGE, PRESENT_PX
-from sem_train.measure.line import LINE_SCORE
+from sem_train.measure.bodies.line import LINE_SCORE
+from sem_train.measure.layers.thickness import PRESENT_COVERAGE, PRESENT_PX
 from sem_train.overlays import COLOURS, overlay
 from sem_train.run_folder import read_history
 from sem_train.scale_bars import ScaleBar, scale_bar

@@ -14,9 +14,9 @@ from sem_train.classes import ClassMap
 from sem_train.colours import colour_of, is_tinted
 from sem_train.fiji import write_rois
 from sem_train.measure import FieldMeasurement, Section, measure_section, prepare
-from sem_train.measure.objects import write_objects
-from sem_train.measure.profile import Profile
-from sem_train.measure.table import rows_of
+from sem_train.measure.layers.profile import Profile
+from sem_train.measure.tables.objects import write_objects
+from sem_train.measure.tables.rows import rows_of
 from sem_train.measure.uncertainty import SegmentationError, uncertainties
 from sem_train.micrographs import write_label_tiff
 from sem_train.overlays import overlay

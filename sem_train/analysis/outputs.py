@@ -7,9 +7,9 @@ from sem_train.analysis.options import AnalysisOptions
 from sem_train.analysis.record import Failure, FolderRecord, ImageRecord, write_record
 from sem_train.analysis.runner import Outcome
 from sem_train.analysis.specimens import combined
-from sem_train.measure.table import write_table
+from sem_train.measure.tables.rows import write_table
+from sem_train.measure.tables.wide import write_summary
 from sem_train.measure.uncertainty import SegmentationError
-from sem_train.measure.wide import write_summary
 
 QUANTITIES, SUMMARY, SPECIMENS = "quantities.csv", "summary.csv", "specimens.csv"
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sem_train.measure.table import Row
+from sem_train.measure.tables.rows import Row
 from semforge.errors import InputError
 from semforge.files import existing_file, write_text
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sem_train.analysis.segmentation import Segmented
 from sem_train.measure import FieldMeasurement
-from sem_train.measure.table import Row
+from sem_train.measure.tables.rows import Row
 from sem_train.measure.uncertainty import SLOW, SegmentationError
 
 

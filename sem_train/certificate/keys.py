@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from sem_train.certificate.numbers import SPACE, interval, joined, shown, with_uncertainty
 from sem_train.certificate.words import Values, half_of, quantity_name, stated_of, whole
-from sem_train.measure.layers import RESOLVED_PX, USABLE_FRACTION
-from sem_train.measure.table import Row
+from sem_train.measure.layers.thickness import RESOLVED_PX, USABLE_FRACTION
+from sem_train.measure.tables.rows import Row
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sem_train.certificate.numbers import expanded, interval, shown, typeset, unit_text
 from sem_train.certificate.words import TRUTHS, half_of, quantity_name, subject, whole
-from sem_train.measure.table import Row
+from sem_train.measure.tables.rows import Row
 
 
 def row_text(row: Row) -> str:

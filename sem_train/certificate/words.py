@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from sem_train.certificate.numbers import Stated, stated
-from sem_train.measure.table import Row
+from sem_train.measure.tables.rows import Row
 
 NAMES = {
     "thickness_mean": "mean thickness",

@@ -29,7 +29,7 @@ def evaluate(
 ) -> None:
     """Test a run on labelled images: overlap of classes, and measured thickness and porosity against the truth."""
     from sem_train.evaluation import evaluate as test
-    from sem_train.measure.table import refuse_bad_target
+    from sem_train.measure.tables.rows import refuse_bad_target
     from sem_train.measure.uncertainty import write_segmentation_error
     from sem_train.report import write_report
     from sem_train.summary import summary

@@ -18,7 +18,7 @@ def report(
 ) -> None:
     """Make one page of analysed micrographs: pictures, results with uncertainty, warnings first."""
     from sem_train.certificate.page import write_certificate
-    from sem_train.measure.table import refuse_bad_target
+    from sem_train.measure.tables.rows import refuse_bad_target
 
     refuse_bad_target(out, ".html")
     images = write_certificate(out, folder, title, specimen or ())

@@ -8,7 +8,7 @@ from sem_train.classes import ClassMap
 from sem_train.config import UNLABELLED
 from sem_train.experiments.results import Measured, Score
 from sem_train.measure import measure_section, prepare
-from sem_train.measure.inclusions import area_percent
+from sem_train.measure.bodies.inclusions import area_percent
 from sem_train.metrics import confusion
 
 

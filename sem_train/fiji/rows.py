@@ -6,7 +6,7 @@ from rich.text import Text
 
 from sem_train.fiji.corrected import MOVED_PX, Corrected, LineCorrection
 from sem_train.fiji.lines import LineStatistics, MeasuringLine, line_statistics
-from sem_train.measure.table import Row
+from sem_train.measure.tables.rows import Row
 
 METHOD = "evenly spaced lines, zero where the layer is missing"
 TOLERANCE = f"moved: an end by more than {MOVED_PX:g} px"

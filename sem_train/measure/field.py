@@ -8,12 +8,12 @@ from typing import Literal
 import numpy as np
 
 from sem_train.classes import ClassMap
-from sem_train.measure.cracks import CrackMeasurement, measure_cracks
-from sem_train.measure.inclusions import InclusionMeasurement, measure_inclusions
-from sem_train.measure.layers import LayerMeasurement, measure_layer
-from sem_train.measure.line import InclusionLine, find_line
-from sem_train.measure.neighbours import Region
-from sem_train.measure.particles import ParticleMeasurement, measure_particles
+from sem_train.measure.bodies.cracks import CrackMeasurement, measure_cracks
+from sem_train.measure.bodies.inclusions import InclusionMeasurement, measure_inclusions
+from sem_train.measure.bodies.line import InclusionLine, find_line
+from sem_train.measure.bodies.neighbours import Region
+from sem_train.measure.bodies.particles import ParticleMeasurement, measure_particles
+from sem_train.measure.layers.thickness import LayerMeasurement, measure_layer
 from sem_train.measure.section import Section, prepare
 from semforge.errors import InputError
 

@@ -12,11 +12,11 @@ from rich.text import Text
 from sem_train.fiji.files import FijiOptions, corrected_lines, laid_lines, refuse_bad_options
 from sem_train.fiji.rows import corrected_rows, correction_lines, laid_rows
 from sem_train.measure.files import MeasuredMap, measured_maps
-from sem_train.measure.objects import object_table, write_object_rows
-from sem_train.measure.structure import document, image_structure
-from sem_train.measure.table import Row, refuse_bad_target, rows_of, terminal_tables, write_table
+from sem_train.measure.tables.objects import object_table, write_object_rows
+from sem_train.measure.tables.rows import Row, refuse_bad_target, rows_of, terminal_tables, write_table
+from sem_train.measure.tables.structure import document, image_structure
+from sem_train.measure.tables.wide import write_summary
 from sem_train.measure.uncertainty import CALIBRATION_PERCENT, Sources, read_segmentation_error, uncertainties
-from sem_train.measure.wide import write_summary
 from semforge.errors import InputError
 from semforge.files import write_text
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from sem_train.classes import ClassMap
 from sem_train.measure.envelope import bridge_cracks, envelope, quarter_turns
-from sem_train.measure.normals import Normals, cast_normals
+from sem_train.measure.layers.normals import Normals, cast_normals
 from semforge.errors import InputError
 
 

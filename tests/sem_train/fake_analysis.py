@@ -14,7 +14,7 @@ from sem_train.analysis.record import (
     SpecimenRecord,
     write_record,
 )
-from sem_train.measure.table import Row
+from sem_train.measure.tables.rows import Row
 
 CLASSES = (
     Legend(id=0, name="resin", role="background"),

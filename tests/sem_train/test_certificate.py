@@ -33,7 +33,7 @@ from sem_train.certificate.pictures import budget, mask_uri, pattern, pictures, 
 from sem_train.certificate.reading import read_analysed
 from sem_train.certificate.table import table_lines
 from sem_train.certificate.words import Values, quantity_name
-from sem_train.measure.table import Row
+from sem_train.measure.tables.rows import Row
 from semforge.errors import InputError
 
 VOID = {"meta", "link", "img", "input", "br", "line", "rect", "path", "use"}

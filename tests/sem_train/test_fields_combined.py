@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sem_train.measure.table import Row
+from sem_train.measure.tables.rows import Row
 from sem_train.measure.uncertainty import FieldRows, Sources, combine_fields, specimen_rows
 from sem_train.measure.uncertainty.fields import fields_needed
 from semforge.errors import InputError

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from sem_train.measure import bands, instances
-from sem_train.measure.instances import NECK, in_raster_order, split_touching, whole_numbers
+from sem_train.measure.bodies import bands, instances
+from sem_train.measure.bodies.instances import NECK, in_raster_order, split_touching, whole_numbers
 
 SHAPE = (240, 320)
 ROWS, COLUMNS = np.mgrid[: SHAPE[0], : SHAPE[1]]

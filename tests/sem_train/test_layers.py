@@ -7,8 +7,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from sem_train.classes import ClassMap
 from sem_train.measure import measure_label_map
-from sem_train.measure.censoring import censored_mean
-from sem_train.measure.table import rows_of
+from sem_train.measure.layers.censoring import censored_mean
+from sem_train.measure.tables.rows import rows_of
 from semforge.errors import InputError
 
 SHAPE = (400, 512)

@@ -6,7 +6,7 @@ from coatings import CLASSES, section, slab
 from scipy.ndimage import gaussian_filter1d
 
 from sem_train.measure import measure_label_map
-from sem_train.measure.local_thickness import local_thickness
+from sem_train.measure.layers.local_thickness import local_thickness
 
 Y, X = np.mgrid[:300, :400]
 

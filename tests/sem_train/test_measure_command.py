@@ -11,7 +11,7 @@ from coatings import CLASSES, PORE, put_disc, section
 from PIL import Image
 
 from sem_train.measure.files import measure_files
-from sem_train.measure.table import refuse_bad_target, rows_of, write_table
+from sem_train.measure.tables.rows import refuse_bad_target, rows_of, write_table
 from sem_train.micrographs import write_label_map
 from semforge.errors import InputError
 

@@ -23,9 +23,9 @@ from sem_train.fiji.files import FijiOptions, plain_name
 from sem_train.fiji.rois import read_zip, write_zip
 from sem_train.measure import measure_label_map
 from sem_train.measure.outputs import Circumstances, Outputs, measure_to
-from sem_train.measure.structure import plain
-from sem_train.measure.table import Row
-from sem_train.measure.wide import column, wide_rows
+from sem_train.measure.tables.rows import Row
+from sem_train.measure.tables.structure import plain
+from sem_train.measure.tables.wide import column, wide_rows
 from sem_train.micrographs import read_label_map, write_label_map
 from semforge.errors import InputError
 

@@ -8,7 +8,7 @@ import pytest
 from sem_train.classes import ClassMap
 from sem_train.config import TrainConfig
 from sem_train.measure import measure_instance_map, measure_label_map
-from sem_train.measure.particles import measure_particles
+from sem_train.measure.bodies.particles import measure_particles
 from semforge.errors import InputError
 from semforge.settings import load_settings
 

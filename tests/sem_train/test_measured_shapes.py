@@ -7,8 +7,8 @@ import pytest
 from scipy import ndimage
 from skimage.measure import regionprops
 
-from sem_train.measure import bands
-from sem_train.measure.shapes import SHAPE_PX, Shapes, measure_shapes
+from sem_train.measure.bodies import bands
+from sem_train.measure.bodies.shapes import SHAPE_PX, Shapes, measure_shapes
 
 SIZE = 320
 ROWS, COLUMNS = np.mgrid[:SIZE, :SIZE]

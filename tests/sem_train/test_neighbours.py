@@ -5,7 +5,7 @@ import pytest
 from coatings import CLASSES, PORE, put_disc, section
 
 from sem_train.measure import measure_label_map
-from sem_train.measure.neighbours import Frame, Region, measure_neighbours
+from sem_train.measure.bodies.neighbours import Frame, Region, measure_neighbours
 
 SHAPE = (300, 500)
 

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from sem_train.fiji.files import FijiOptions
 from sem_train.measure import measure_instance_map, measure_label_map
-from sem_train.measure.objects import columns, object_table, write_objects
 from sem_train.measure.outputs import Circumstances, Outputs, measure_to
+from sem_train.measure.tables.objects import columns, object_table, write_objects
 from sem_train.micrographs import write_label_map
 from semforge.errors import InputError
 

@@ -5,8 +5,8 @@ import pytest
 from coatings import CLASSES, FEAL, STEEL, section, slab
 
 from sem_train.measure import measure_label_map
-from sem_train.measure.roughness import FINEST_PX, SIGMA_OF_CUTOFF, trace
-from sem_train.measure.smoothing import smoothed
+from sem_train.measure.layers.roughness import FINEST_PX, SIGMA_OF_CUTOFF, trace
+from sem_train.measure.layers.smoothing import smoothed
 
 WIDTH = 2000
 X = np.arange(WIDTH)

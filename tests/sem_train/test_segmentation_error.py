@@ -15,7 +15,7 @@ from sem_train.config import DataSettings, Plan, SyntheticData
 from sem_train.evaluation import evaluate
 from sem_train.inference import Prediction, TrainedOn
 from sem_train.measure import measure_section, prepare
-from sem_train.measure.table import rows_of
+from sem_train.measure.tables.rows import rows_of
 from sem_train.measure.uncertainty import (
     FieldRows,
     Measured,

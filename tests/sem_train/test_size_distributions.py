@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sem_train.measure.distributions import distribution, needed
+from sem_train.measure.bodies.distributions import distribution, needed
 
 
 def test_equal_weights_are_hazens_rule():

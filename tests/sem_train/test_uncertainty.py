@@ -7,7 +7,7 @@ import pytest
 from coatings import CLASSES, CRACK, FE2AL5, PORE, put_disc, section
 
 from sem_train.measure import measure_instance_map, measure_section, prepare
-from sem_train.measure.table import rows_of
+from sem_train.measure.tables.rows import rows_of
 from sem_train.measure.uncertainty import Sources, uncertainties
 
 SHAPE = (220, 400)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sem_train.measure.distributions import SHARES
+from sem_train.measure.bodies.distributions import SHARES
 from sem_train.measure.uncertainty.estimate import CONFIDENCE, Spread
 from sem_train.measure.uncertainty.series import series_mean
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sem_train.measure.field import FieldMeasurement
 from sem_train.measure.section import Section
-from sem_train.measure.table import Row, rows_of
+from sem_train.measure.tables.rows import Row, rows_of
 from sem_train.measure.uncertainty.estimate import Estimate, Spread, combine
 from sem_train.measure.uncertainty.sampling import Key, sampling_spreads, thickness_in
 from sem_train.measure.uncertainty.sources import Sources

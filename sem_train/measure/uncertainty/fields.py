@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sem_train.measure.table import Row
+from sem_train.measure.tables.rows import Row
 from sem_train.measure.uncertainty.budget import (
     CORRECTED,
     bounds_of,

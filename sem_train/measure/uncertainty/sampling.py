@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from sem_train.measure.cracks import CrackMeasurement
+from sem_train.measure.bodies.cracks import CrackMeasurement
+from sem_train.measure.bodies.inclusions import InclusionMeasurement
+from sem_train.measure.bodies.particles import ParticleMeasurement
 from sem_train.measure.field import FieldMeasurement
-from sem_train.measure.inclusions import InclusionMeasurement
-from sem_train.measure.layers import PERCENTILES
-from sem_train.measure.normals import Normals
-from sem_train.measure.particles import ParticleMeasurement
+from sem_train.measure.layers.normals import Normals
+from sem_train.measure.layers.thickness import PERCENTILES
 from sem_train.measure.section import Section
 from sem_train.measure.uncertainty.bootstrap import FEWEST_PARTICLES, block_bootstrap, size_spreads
 from sem_train.measure.uncertainty.estimate import Spread, coverage_factor

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from sem_train.measure.normals import Normals
+from sem_train.measure.layers.normals import Normals
 
 LINE_SCORE = 2.7
 LINE_PORES = 5  # fewer in the band are no line

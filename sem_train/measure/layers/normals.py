@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from sem_train.measure.smoothing import smoothed
+from sem_train.measure.layers.smoothing import smoothed
 from sem_train.measure.windows import rows_around
 
 EDGE_SIGMA_PX = 0.7  # turns the pixel staircase into an edge; keeps straight edges where they are

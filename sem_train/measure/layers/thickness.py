@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sem_train.measure.censoring import censored_mean
-from sem_train.measure.evidence import PRESENT_COVERAGE, PRESENT_PX, Evidence
-from sem_train.measure.line import InclusionLine
-from sem_train.measure.local_thickness import LocalThickness, measure_local_thickness
-from sem_train.measure.normals import Normals
-from sem_train.measure.parts import LayerPart, parts_of
-from sem_train.measure.profile import Profile, profile_of
-from sem_train.measure.roughness import Interface, measure_interfaces
+from sem_train.measure.bodies.line import InclusionLine
+from sem_train.measure.layers.censoring import censored_mean
+from sem_train.measure.layers.evidence import PRESENT_COVERAGE, PRESENT_PX, Evidence
+from sem_train.measure.layers.local_thickness import LocalThickness, measure_local_thickness
+from sem_train.measure.layers.normals import Normals
+from sem_train.measure.layers.parts import LayerPart, parts_of
+from sem_train.measure.layers.profile import Profile, profile_of
+from sem_train.measure.layers.roughness import Interface, measure_interfaces
 from sem_train.measure.section import Section
 
 __all__ = ["PRESENT_COVERAGE", "PRESENT_PX", "LayerMeasurement", "Normals", "measure_layer"]

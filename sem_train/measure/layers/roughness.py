@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sem_train.measure.smoothing import smoothed
+from sem_train.measure.layers.smoothing import smoothed
 from sem_train.measure.windows import rows_around
 
 SIGMA_OF_CUTOFF = np.sqrt(np.log(2) / 2) / np.pi  # 0.187, sigma of the ISO Gaussian over its cutoff

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sem_train.measure.field import FieldMeasurement
-from sem_train.measure.table import Row
+from sem_train.measure.tables.rows import Row
 
 FORMAT = "semforge measurement"
 VERSION = 1

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sem_train.measure.distributions import PRECISION, SizeDistribution, distribution, needed
-from sem_train.measure.instances import NECK, split_touching, whole_numbers
-from sem_train.measure.neighbours import Frame, Neighbours, measure_neighbours, nearest_px
-from sem_train.measure.shapes import Shapes, measure_shapes
-from sem_train.measure.single import Objects, reported, without_specks
+from sem_train.measure.bodies.distributions import PRECISION, SizeDistribution, distribution, needed
+from sem_train.measure.bodies.instances import NECK, split_touching, whole_numbers
+from sem_train.measure.bodies.neighbours import Frame, Neighbours, measure_neighbours, nearest_px
+from sem_train.measure.bodies.shapes import Shapes, measure_shapes
+from sem_train.measure.bodies.single import Objects, reported, without_specks
 
 LARGEST_WEIGHT = 4  # the frame hides three of four particles as large as that
 SHAPES = ("aspect", "circularity_iso", "circularity_imagej", "solidity", "compactness")

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from sem_train.measure.distributions import SizeDistribution, distribution
-from sem_train.measure.interfaces import Histogram, distance_px, histogram
-from sem_train.measure.neighbours import Neighbours, Region, Room, measure_neighbours, nearest_px
-from sem_train.measure.normals import Normals
+from sem_train.measure.bodies.distributions import SizeDistribution, distribution
+from sem_train.measure.bodies.interfaces import Histogram, distance_px, histogram
+from sem_train.measure.bodies.neighbours import Neighbours, Region, Room, measure_neighbours, nearest_px
+from sem_train.measure.bodies.shapes import measure_shapes
+from sem_train.measure.bodies.single import Objects, reported, without_specks
+from sem_train.measure.layers.normals import Normals
 from sem_train.measure.section import Section
-from sem_train.measure.shapes import measure_shapes
-from sem_train.measure.single import Objects, reported, without_specks
 
 EIGHT = np.ones((3, 3), dtype=bool)
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from sem_train.measure.normals import Normals
+from sem_train.measure.layers.normals import Normals
 
 BINS = 10  # of the layer's mean thickness
 AT_ONCE = 2_000_000  # distances held in memory

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sem_train.measure.bands import bands
-from sem_train.measure.shapes import Shapes
+from sem_train.measure.bodies.bands import bands
+from sem_train.measure.bodies.shapes import Shapes
 
 SMALLEST_OBJECT_PX = 4  # fewer pixels are counted for area only: their size is the pixel's
 

@@ -16,7 +16,7 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from sem_train.measure.bands import bands
+from sem_train.measure.bodies.bands import bands
 
 NECK = 0.25  # a neck below exp(-0.25) = 78 % of the smaller object's width parts large objects
 WHOLE_PX = 2**24  # larger masks are worked on piece by piece

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from sem_train.measure.layers import LayerMeasurement
-from sem_train.measure.quantities import Quantity
-from sem_train.measure.roughness import Interface
+from sem_train.measure.layers.roughness import Interface
+from sem_train.measure.layers.thickness import LayerMeasurement
+from sem_train.measure.tables.quantities import Quantity
 
 THICKNESS = "ISO 9220:2022, ISO 1463:2021"
 CENSORED = "Kaplan-Meier mean of the normals"

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
-from sem_train.measure.bands import bands
+from sem_train.measure.bodies.bands import bands
 
 SHAPE_PX = 100  # the shape of an object of less area is the raster's
 DIRECTIONS = ((0, 1), (1, 2), (1, 1), (2, 1), (1, 0), (2, -1), (1, -1), (1, -2))  # in order of their angle

@@ -2,12 +2,12 @@
 
 from typing import NamedTuple
 
-from sem_train.measure.cracks import CrackMeasurement
-from sem_train.measure.distributions import SizeDistribution
-from sem_train.measure.inclusions import InclusionMeasurement
-from sem_train.measure.interfaces import Histogram
-from sem_train.measure.neighbours import Neighbours
-from sem_train.measure.particles import ParticleMeasurement
+from sem_train.measure.bodies.cracks import CrackMeasurement
+from sem_train.measure.bodies.distributions import SizeDistribution
+from sem_train.measure.bodies.inclusions import InclusionMeasurement
+from sem_train.measure.bodies.interfaces import Histogram
+from sem_train.measure.bodies.neighbours import Neighbours
+from sem_train.measure.bodies.particles import ParticleMeasurement
 
 SHAPE_STANDARDS = {
     "aspect": "ISO 9276-6, Feret min/max",

@@ -1,8 +1,8 @@
 """A layer split by a line of pores: what grew outwards and what grew inwards.
 
 Aluminide coatings are reported as two parts, above and below the pore line that marks where the surface once was. The
-line runs at a share of the layer's thickness below its outer surface (sem_train.measure.line), so each part has that
-share of the thickness of every normal. The truth of synthetic specimens is defined likewise.
+line runs at a share of the layer's thickness below its outer surface (sem_train.measure.bodies.line), so each part has
+that share of the thickness of every normal. The truth of synthetic specimens is defined likewise.
 """
 
 from dataclasses import dataclass

@@ -10,10 +10,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
+from sem_train.measure.bodies.line import InclusionLine
 from sem_train.measure.field import FieldMeasurement
-from sem_train.measure.layer_quantities import of_layer
-from sem_train.measure.line import InclusionLine
-from sem_train.measure.quantities import Quantity, of_crack, of_inclusion, of_particles
+from sem_train.measure.tables.layer_quantities import of_layer
+from sem_train.measure.tables.quantities import Quantity, of_crack, of_inclusion, of_particles
 from semforge.errors import InputError
 from semforge.files import whole_file
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from sem_train.measure.cracks import Crack
+from sem_train.measure.bodies.cracks import Crack
+from sem_train.measure.bodies.single import Objects
 from sem_train.measure.field import FieldMeasurement
-from sem_train.measure.single import Objects
 from semforge.files import whole_file
 
 # column, its unit ("length", "area" or what stands in the header as it is), the name in `Objects`

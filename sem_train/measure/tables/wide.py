@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from sem_train.measure.table import Row
+from sem_train.measure.tables.rows import Row
 from semforge.files import whole_file
 
 NUMBERS = {"value": "", "standard_uncertainty": "standard_uncertainty", "low_95": "low_95", "high_95": "high_95"}

@@ -14,9 +14,9 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 from skimage.morphology import skeletonize
 
-from sem_train.measure.normals import Normals
+from sem_train.measure.bodies.single import without_specks
+from sem_train.measure.layers.normals import Normals
 from sem_train.measure.section import Section
-from sem_train.measure.single import without_specks
 
 THROUGH_PX = 2.0  # a crack's tip is not seen in its last pixels
 TRACE_PX = 0.5

@@ -1,0 +1,1 @@
+"""What is measured of a layer: thickness, what varies along it, its interfaces and parts."""
