@@ -52,7 +52,7 @@ def analyse(
             "lines": lines,
         },
         AnalysisOptions,
-        "sem-train analyse",
+        "options",
     )
     with progress_of(errors, len(jobs)) as told:
         outcomes = analyse_images(jobs, model, out, options, workers, told)
