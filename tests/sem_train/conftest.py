@@ -11,3 +11,9 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def denormals():
+    """Trainings let denormal numbers count as zero in their process; what comes after them here has them again."""
+    torch.set_flush_denormal(False)

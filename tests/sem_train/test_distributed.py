@@ -137,7 +137,8 @@ def test_a_signal_saves_all_processes_at_one_step_and_one_process_can_go_on(tmp_
     said = run.communicate(timeout=LIMIT_S)[1]
     assert run.returncode == 130, said
     told = [line for line in said.splitlines() if not line.startswith("step ")]  # validations, before it and after
-    assert told == [f"{number.name}: saving after this step, then stopping"], said
+    kept = "sem-train: interrupted; what is on disk is kept"
+    assert told == [f"{number.name}: saving after this step, then stopping", kept], said
     step = torch.load(folder.last, weights_only=True)["global_step"]
     assert 4 <= step < 40
     resumed = fit(config(tmp_path / "run", samples, **settings))

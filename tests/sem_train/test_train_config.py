@@ -159,7 +159,8 @@ def test_command_line_trains_predicts_and_fails_by_the_rules(tmp_path, sem_train
     code, out, _ = sem_train("fit", "x.yaml", "training.steps=1", "training.batch_size=2")
     assert (code, out.split(":")[0]) == (0, "run is finished")
     code, out, _ = sem_train("predict", "run", "a.png", "--out", "out")
-    assert (code, out) == (0, "a.png → out/a_labels.png\n")
+    scale = "  scale (none): the file says no pixel size; lengths are in pixels\n"
+    assert (code, out) == (0, f"a.png → out/a_labels.png\n{scale}")
     bad_predictions = ("predict no a.png --out o", "predict run x.yaml --out o")
     for wrong in ("fit no.yaml", "fit x.yaml training.steps=2", *bad_predictions):
         code, out, err = sem_train(*wrong.split())
