@@ -20,23 +20,16 @@ import numpy as np
 from scipy import ndimage
 
 from blender_gen.sample import SampleFile
-from sem_train.classes import ClassMap
 from sem_train.measure import measure_label_map
 from sem_train.measure.bodies.instances import split_touching, whole_numbers
 from sem_train.measure.bodies.particles import measure_particles
 from sem_train.measure.bodies.shapes import SHAPE_PX, measure_shapes
+from sem_train.measure.files import ClassFile
 from sem_train.micrographs import read_label_map
+from semforge.settings import load_settings
 
 LEAST_PX = 30  # smaller particles are not looked for
-COATING = ClassMap(classes=[
-    {"name": "resin", "role": "outside", "phases": ["resin"]},
-    {"name": "Fe2Al5", "role": "layer", "phases": ["Fe2Al5"]},
-    {"name": "FeAl", "role": "layer", "phases": ["FeAl"]},
-    {"name": "steel", "role": "substrate", "phases": ["steel"]},
-    {"name": "pore", "role": "inclusion", "host": "Fe2Al5", "phases": ["pore"]},
-    {"name": "precipitate", "role": "inclusion", "host": "Fe2Al5", "phases": ["precipitate"]},
-    {"name": "crack", "role": "crack", "host": "Fe2Al5", "phases": ["crack"]},
-])  # fmt: skip
+COATING = load_settings(Path(__file__).parents[1] / "configs" / "train" / "slurry_unet.yaml", ClassFile)
 
 
 def main(paths: list[Path]) -> None:

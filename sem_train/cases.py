@@ -1,6 +1,5 @@
 """What a model is tested on: micrographs with true labels, from sample files or folders."""
 
-import csv
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from sem_train.classes import ClassMap
 from sem_train.config import UNLABELLED, RealData
 from sem_train.data.pictures import file_identity, read_real, read_sample, real_pictures
 from sem_train.micrographs import image_files, read_pixel_size_um
+from sem_train.specimen_names import read_specimen_names
 from semforge.errors import InputError
 from semforge.settings import load_settings
 
@@ -124,8 +124,7 @@ def _specimens(path: Path) -> dict[str, str]:
     """Specimen by image name, from an `index.csv` in the folder or beside it; empty where there is none."""
     for index in (path / "index.csv", path.parent / "index.csv"):
         if index.is_file():
-            with index.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            if rows and {"name", "specimen"} <= rows[0].keys():
-                return {row["name"]: row["specimen"] for row in rows}
+            names = read_specimen_names(index)
+            if names is not None:
+                return names
     return {}

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import hashlib
 import os
 import re
 import uuid
@@ -51,6 +52,12 @@ def existing_file(path: Path, what: str) -> Path:
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected {what}")
     return path
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, which is not held in memory."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fsync(path: Path) -> None:

@@ -19,7 +19,7 @@ from sem_train.measure.tables.objects import write_objects
 from sem_train.measure.tables.rows import rows_of
 from sem_train.measure.uncertainty import SegmentationError, uncertainties
 from sem_train.micrographs import write_label_tiff
-from sem_train.overlays import overlay
+from sem_train.overlays import write_overlay
 from semforge.files import whole_file
 
 MOST_VALUES = 5000  # of a distribution in a record: a page's histogram needs no more
@@ -51,8 +51,8 @@ def analyse_field(found: Segmented, about: FieldSettings) -> ImageRecord:
     rows = rows_of(name, field, uncertainties(section, field, sources))
     label_map, picture, tinted, objects = files_of(about.out, name)
     write_label_tiff(label_map, found.labels, classes, pixel_size_um)
-    _write_picture(picture, found.preview)
-    _write_picture(tinted, overlay(found.preview, _shrunk(found.labels, found.preview.shape), classes))
+    _write_preview(picture, found.preview)
+    write_overlay(tinted, found.preview, _shrunk(found.labels, found.preview.shape), classes)
     write_objects(objects, name, field)
     if options.lines and section.envelopes:
         write_rois(about.out / f"{name}_rois.zip", found.labels, section, options.lines)
@@ -131,7 +131,6 @@ def _shrunk(labels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return labels[rows.astype(int)[:, None], columns.astype(int)]
 
 
-def _write_picture(path: Path, picture: np.ndarray) -> None:
+def _write_preview(path: Path, preview: np.ndarray) -> None:
     with whole_file(path) as temporary:
-        options = {"format": "JPEG", "quality": 88} if path.suffix == ".jpg" else {"format": "PNG"}
-        Image.fromarray(picture).save(temporary, **options)
+        Image.fromarray(preview).save(temporary, format="JPEG", quality=88)

@@ -1,11 +1,11 @@
 """Which images are analysed, under which names, and which specimen each shows."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sem_train.micrographs import image_files
+from sem_train.specimen_names import read_specimen_names
 from semforge.errors import InputError
 from semforge.files import existing_file
 
@@ -55,11 +55,7 @@ def _specimen(path: Path, known: dict[str, str] | None, file: Path | None, one: 
 
 def _specimens(path: Path) -> dict[str, str]:
     path = existing_file(path, "a CSV with the columns name and specimen")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as CSV") from error
-    if not rows or not {"name", "specimen"} <= set(rows[0]):
+    names = read_specimen_names(path)
+    if names is None:
         raise InputError(f"{path}: expected a CSV with the columns name and specimen")
-    return {row["name"]: row["specimen"] for row in rows if row["name"] and row["specimen"]}
+    return {name: specimen for name, specimen in names.items() if name and specimen}

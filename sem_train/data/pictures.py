@@ -1,7 +1,6 @@
 """Labelled pictures: one micrograph and the class of each of its pixels, wherever they are stored."""
 
 import csv
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from sem_train.classes import ClassMap
 from sem_train.config import UNLABELLED, RealData, SyntheticData
 from sem_train.micrographs import SUFFIXES, read_image, read_label_map, read_micrograph
 from semforge.errors import InputError
-from semforge.files import existing_file
+from semforge.files import existing_file, file_sha256
 
 if TYPE_CHECKING:
     from blender_gen.reimaging import Microscope
@@ -171,7 +170,7 @@ def data_folder(path: Path) -> Path:
 
 def file_identity(path: Path) -> str:
     """SHA-256 of a file's content."""
-    return hashlib.sha256(existing_file(path, "an image").read_bytes()).hexdigest()
+    return file_sha256(existing_file(path, "an image"))
 
 
 def _index_rows(data: RealData, root: Path) -> list[dict[str, str]]:

@@ -1,6 +1,5 @@
 """The two sets that are compared: grey images of 8 bits and the specimen of each, wherever they are stored."""
 
-import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +12,7 @@ from PIL import Image
 from blender_gen.sample import DATASET, SampleFile
 from sem_train.data.pictures import data_folder
 from sem_train.micrographs import SUFFIXES, read_image
+from sem_train.specimen_names import read_specimen_names
 from semforge.errors import InputError
 from semforge.files import existing_file
 
@@ -152,10 +152,7 @@ def _specimens(folder: Path, groups: Path | None) -> dict[str, str]:
         return {}
     candidates = [folder / INDEX] if groups is None else [groups, folder / groups]
     path = next((c for c in candidates if c.is_file()), candidates[0])
-    with existing_file(path, "a table (CSV) with name and specimen").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or not {"name", "specimen"} <= rows[0].keys():
-        if groups is None:
-            return {}
+    names = read_specimen_names(existing_file(path, "a table (CSV) with name and specimen"))
+    if names is None and groups is not None:
         raise InputError(f"{path}: has no columns 'name' and 'specimen', expected one row an image with both")
-    return {row["name"]: row["specimen"] for row in rows}
+    return names or {}

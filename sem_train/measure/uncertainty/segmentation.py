@@ -9,7 +9,6 @@ included.
 A microscope's images are no synthetic ones: the error is known for images like those of the recipe.
 """
 
-import hashlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ from pydantic import ValidationError
 from sem_train.measure.uncertainty.estimate import Spread
 from sem_train.measure.uncertainty.units import length_power
 from semforge.errors import InputError
-from semforge.files import write_text
+from semforge.files import file_sha256, write_text
 from semforge.settings import Settings
 
 FILE = "segmentation_error.json"
@@ -176,8 +175,7 @@ def read_segmentation_error(run: Path) -> SegmentationError | None:
 
 def model_digest(checkpoint: Path) -> str:
     """SHA-256 of a checkpoint file."""
-    with Path(checkpoint).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(checkpoint)
 
 
 def _fit(key: Key, observations: Sequence[Observation]) -> QuantityError | None:
