@@ -1,0 +1,56 @@
+"""The network that reads one spectrum, wherever it was taken: by itself for phases, as a branch for particles."""
+
+import numpy as np
+import torch
+from torch import nn
+
+FILTERS = (16, 32)  # of the two layers that look at stretches of energy
+KERNEL, STRIDE = (8, 5), (4, 4)  # of them, in channels: a line of X-rays is some ten channels of 10 eV wide
+WIDTH = 128  # features of a spectrum
+EVIDENCE = 6.0  # decades of counts that the last input spans
+
+
+def spectra_input(counts: torch.Tensor | np.ndarray) -> torch.Tensor:
+    """What the network is given of spectra (..., C) of counts: (..., C + 1) float32.
+
+    The roots of each channel's share of all counts, of mean square 1, whose noise is the same in every channel; and
+    last the decades of counts, so that the network knows how sure it may be. A spectrum without counts gives zeros.
+    """
+    counts = torch.as_tensor(np.asarray(counts, dtype=np.float32) if isinstance(counts, np.ndarray) else counts)
+    counts = counts.to(torch.float32).clamp(min=0)
+    total = counts.sum(-1, keepdim=True)
+    roots = torch.sqrt(counts * (counts.shape[-1] / total.clamp(min=1e-12)))
+    return torch.cat([roots, torch.log10(1 + total) / EVIDENCE], dim=-1)
+
+
+class SpectrumNetwork(nn.Module):
+    """Logits (N, classes) of inputs (N, channels + 1) as `spectra_input` makes them.
+
+    Two strided convolutions gather stretches of energy, two dense layers weigh them against each other. Position in
+    the energy axis counts, position on the specimen is not known to it.
+    """
+
+    def __init__(self, channels: int, classes: int, width: int = WIDTH, dropout: float = 0.0):
+        super().__init__()
+        self.channels, self.classes, self.width = channels, classes, width
+        first, second = FILTERS
+        self.lines = nn.Sequential(
+            nn.Conv1d(2, first, KERNEL[0], STRIDE[0], padding=KERNEL[0] // 2), nn.ReLU(),
+            nn.Conv1d(first, second, KERNEL[1], STRIDE[1], padding=KERNEL[1] // 2), nn.ReLU(), nn.Flatten(),
+        )  # fmt: skip
+        with torch.no_grad():
+            flat = self.lines(torch.zeros(1, 2, channels)).shape[-1]
+        self.body = nn.Sequential(
+            nn.Linear(flat + 1, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width), nn.ReLU()
+        )
+        self.head = nn.Linear(width, classes)
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, width) of inputs (N, channels + 1)."""
+        roots, evidence = x[..., : self.channels], x[..., self.channels :]
+        both = torch.stack([roots, roots.square() / 8], dim=-2)  # the second is linear in counts, as likelihoods are
+        return self.body(torch.cat([self.lines(both), evidence], dim=-1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, classes) logits."""
+        return self.head(self.features(x))
