@@ -19,6 +19,22 @@ device           (N,)          string        what rendered the sample, such as `
 Where the recipe says `imaging.keep_passes`, the group `passes` holds what new micrographs of the
 specimens are taken of, packed by `blender_gen.reimaging`, first axis the sample, last two the pixels.
 
+Where the recipe has `edx`, the group `edx` holds what its `store` asks for, C channels, b pixels binned
+along each side, P the parts of `truth["edx"]["parts"]`:
+
+=====================  =====================  ============  =============================================
+dataset                shape                  dtype         meaning
+=====================  =====================  ============  =============================================
+particle_spectra       (N, M, C)              uint32        counts; M the most that the recipe stores
+particle_instance      (N, M)                 uint32        whose; largest visible first, 0 is nobody's
+particle_shares        (N, M, P)              float32       of each part in the expected spectrum
+spectrum_image         (N, H/b, W/b, C)       uint16        counts
+element_maps           (N, E, H/b, W/b)       uint32/int32  counts in windows; below 0 only if net
+shares                 (N, P, H/b, W/b)       uint8         of each part in a pixel's X-rays, 255 is all
+=====================  =====================  ============  =============================================
+
+`truth["edx"]` has axis, beam, dose, detector and windows of the sample.
+
 File attributes: `schema`, `recipe` (text), `recipe_hash`, `seed`, `phase_names` (JSON),
 `versions` (JSON), `device`, `digest`. A data set (`dataset.h5`) has the same form with
 its large arrays linked to the shards beside it, so one reader serves both.
@@ -48,6 +64,8 @@ ARRAYS = ("image", "phase", "instance")
 STRINGS = ("truth", "imaging", "digest", "device")
 ADDED = ("device",)  # not in the first files of this schema
 PASSES = "passes"  # the group of what is stored for new micrographs
+EDX = "edx"  # the group of spectra
+GROUPS = (PASSES, EDX)
 
 
 @dataclass(frozen=True)
@@ -63,11 +81,12 @@ class Sample:
     imaging: list[dict[str, Any]]
     device: str = "unknown"  # kind and name of what rendered it
     passes: dict[str, np.ndarray] = field(default_factory=dict)  # name -> (..., H, W); for new micrographs
+    edx: dict[str, np.ndarray] = field(default_factory=dict)  # name -> spectra, element maps and shares
 
     @property
     def nbytes(self) -> int:
         """Bytes of its arrays in memory."""
-        return sum(array.nbytes for array in (self.image, self.phase, self.instance, *self.passes.values()))
+        return sum(array.nbytes for array in _arrays(self).values())
 
     @property
     def digest(self) -> str:
@@ -76,7 +95,7 @@ class Sample:
         The same in every shard and on every worker of one platform and one kind of device.
         """
         sha = hashlib.sha256()
-        for array in (self.image, self.phase, self.instance, *(self.passes[name] for name in sorted(self.passes))):
+        for array in _arrays(self).values():
             sha.update(f"{array.dtype.str}{array.shape}".encode())
             sha.update(np.ascontiguousarray(array).tobytes())
         for part in (self.index, float(self.pixel_size_um), self.truth, self.imaging):
@@ -122,10 +141,14 @@ def write_samples(path: Path, samples: Sequence[Sample], header: Header) -> str:
     text = h5py.string_dtype()
     memory = io.BytesIO()  # HDF5 itself cannot be trusted to survive a full disk
     with h5py.File(memory, "w") as file:
-        for name in _arrays(samples[0]):
-            stack = np.stack([_arrays(s)[name] for s in samples])
-            chunk = (1,) * (stack.ndim - 2) + stack.shape[-2:]
-            file.create_dataset(name, data=stack, chunks=chunk, compression="gzip", compression_opts=1, shuffle=True)
+        for name, first in _arrays(samples[0]).items():
+            shape = (len(samples), *first.shape)
+            chunk = (1,) * (len(shape) - 2) + shape[-2:]
+            stack = file.create_dataset(
+                name, shape, first.dtype, chunks=chunk, compression="gzip", compression_opts=1, shuffle=True
+            )
+            for position, sample in enumerate(samples):  # one after the other: spectrum images are large
+                stack[position] = _arrays(sample)[name]
         file["index"] = np.array([s.index for s in samples], dtype=np.int64)
         file["pixel_size_um"] = np.array([s.pixel_size_um for s in samples], dtype=np.float64)
         file.create_dataset("truth", data=[to_json(s.truth) for s in samples], dtype=text)
@@ -140,13 +163,14 @@ def write_samples(path: Path, samples: Sequence[Sample], header: Header) -> str:
 
 def array_names(file: h5py.File) -> list[str]:
     """The large arrays of an open sample file."""
-    return [*ARRAYS, *(f"{PASSES}/{name}" for name in file.get(PASSES, ()))]
+    return [*ARRAYS, *(f"{group}/{name}" for group in GROUPS for name in file.get(group, ()))]
 
 
 def _arrays(sample: Sample) -> dict[str, np.ndarray]:
-    """The large arrays of a sample by their names in the file."""
-    passes = {f"{PASSES}/{name}": sample.passes[name] for name in sorted(sample.passes)}
-    return {name: getattr(sample, name) for name in ARRAYS} | passes
+    """The large arrays of a sample by their names in the file, in the order of its digest."""
+    groups = {PASSES: sample.passes, EDX: sample.edx}
+    more = {f"{group}/{name}": arrays[name] for group, arrays in groups.items() for name in sorted(arrays)}
+    return {name: getattr(sample, name) for name in ARRAYS} | more
 
 
 def write_header(file: h5py.File, header: Header, digest: str) -> None:
@@ -184,6 +208,7 @@ class SampleFile:
         self.index: np.ndarray = file["index"][:]
         self.pixel_size_um: np.ndarray = file["pixel_size_um"][:]
         self.pass_names: tuple[str, ...] = tuple(file.get(PASSES, ()))
+        self.edx_names: tuple[str, ...] = tuple(file.get(EDX, ()))
         self.images_per_sample: int = file["image"].shape[1]
         self.shape: tuple[int, int] = file["image"].shape[2:]
 
@@ -222,6 +247,13 @@ class SampleFile:
         """What new micrographs of the sample at `position` are taken of; empty where it was not kept."""
         return {name: self._read(f"{PASSES}/{name}", position) for name in self.pass_names}
 
+    def edx(self, position: int, *names: str) -> dict[str, np.ndarray]:
+        """Spectra, element maps and shares of the sample at `position`: those named, all that are kept without names.
+
+        Empty where the recipe has no `edx`. Raises InputError if a name is not kept.
+        """
+        return {name: self._read(f"{EDX}/{name}", position) for name in names or self.edx_names}
+
     def truth(self, position: int) -> dict[str, Any]:
         """The specimen's truth, as `blender_gen.truth` wrote it."""
         return json.loads(self._read("truth", position))
@@ -252,7 +284,7 @@ class SampleFile:
             index=int(self.index[position]), image=self._read("image", position), phase=self.phase(position),
             instance=self.instance(position), pixel_size_um=float(self.pixel_size_um[position]),
             truth=self.truth(position), imaging=self.imaging(position),
-            device=self.device(position), passes=self.passes(position),
+            device=self.device(position), passes=self.passes(position), edx=self.edx(position),
         )  # fmt: skip
 
     def _open(self) -> h5py.File:

@@ -94,7 +94,7 @@ def _common_header(folder: Folder, job: Job, shards: Iterable[Shard]) -> Header:
     forms = set()
     for shard in dict.fromkeys(shards):
         with SampleFile(folder.shard_path(shard)) as source:  # one after the other: they may be more than can be open
-            forms.add((source.images_per_sample, *source.shape, source.pass_names))
+            forms.add((source.images_per_sample, *source.shape, source.pass_names, source.edx_names))
             if source.header not in headers:
                 headers.append(source.header)
     if len(forms) != 1:
