@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -23,6 +24,18 @@ from semforge.errors import SemforgeError
 from semforge.files import whole_file
 
 GO_ON, SAVE, STOP = range(3)  # what a process wishes after a step; the strongest wish of any is what all do
+
+
+@dataclass(frozen=True)
+class Score:
+    """What validations are compared by; higher is better."""
+
+    key: str  # column of the history, and of `scores` of the module
+    name: str  # in a sentence
+    short: str  # in a line a validation
+
+
+MEAN_DICE = Score("mean_dice", "mean Dice", "Dice")
 
 
 class Interrupted(Exception):
@@ -57,10 +70,10 @@ class StepCallback(Callback):
 
 
 class Patience(EarlyStopping):
-    """Stops a run, all its processes, after so many validations without a better mean Dice."""
+    """Stops a run, all its processes, after so many validations without a better score."""
 
-    def __init__(self, validations: int):
-        super().__init__("mean_dice", patience=validations, mode="max", check_finite=False,
+    def __init__(self, validations: int, score: Score = MEAN_DICE):
+        super().__init__(score.key, patience=validations, mode="max", check_finite=False,
                          check_on_train_epoch_end=False)  # fmt: skip
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -79,10 +92,10 @@ class RunKeeper(StepCallback):
 
     def __init__(
         self, folder: RunFolder, save_every: int, validates: bool, checkpoint_s: float = math.inf,
-        average: AveragedWeights | None = None,
+        average: AveragedWeights | None = None, score: Score = MEAN_DICE,
     ):  # fmt: skip
         self.folder, self.save_every, self.validates, self.checkpoint_s = folder, save_every, validates, checkpoint_s
-        self.average = average
+        self.average, self.score = average, score
         self.rows: list[dict[str, float]] = []
         self.seconds = 0.0
         self.first_step = 0  # where this call began
@@ -135,20 +148,21 @@ class RunKeeper(StepCallback):
         self._save_or_stop(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        best_before = max((row["mean_dice"] for row in self.rows), default=-math.inf)
+        key = self.score.key
+        best_before = max((row[key] for row in self.rows), default=-math.inf)
         self._record(trainer, pl_module.scores)
         self._save(trainer)
-        if of_first(pl_module.scores["mean_dice"] > best_before or not self.folder.best.exists()):
+        if of_first(pl_module.scores[key] > best_before or not self.folder.best.exists()):
             with self.average.in_use(pl_module) if self.average else nullcontext():
                 trainer.save_checkpoint(self.folder.best, weights_only=True)
         self._save_or_stop(trainer)
 
     def lull(self) -> str:
         """How long the run has scored no better, in words."""
-        best = max(range(len(self.rows)), key=lambda i: self.rows[i]["mean_dice"])
+        best = max(range(len(self.rows)), key=lambda i: self.rows[i][self.score.key])
         return (
-            f"{len(self.rows) - 1 - best} validations without a better mean Dice "
-            f"than {self.rows[best]['mean_dice']:.3f} at step {self.rows[best]['step']:.0f}"
+            f"{len(self.rows) - 1 - best} validations without a better {self.score.name} "
+            f"than {self.rows[best][self.score.key]:.3f} at step {self.rows[best]['step']:.0f}"
         )
 
     def _save(self, trainer: L.Trainer) -> None:
@@ -217,7 +231,8 @@ class Teller(StepCallback):
         if not trainer.is_global_zero or not self.keeper.rows:
             return
         row = self.keeper.rows[-1]
-        self._scores = f", held-out Dice {row['mean_dice']:.3f}"
+        score = self.keeper.score
+        self._scores = f", held-out {score.short} {row[score.key]:.3f}"
         if self.bar.disable:
             errors.print(
                 f"step {trainer.global_step}/{self.steps}, {row['seconds']:.0f} s: "

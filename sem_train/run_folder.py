@@ -1,9 +1,11 @@
 """What a training run leaves on disk, and how to tell its state from it.
 
+Of any training whose settings have `name`, `out` and `training`.
+
 ==============  ===============================================================================
 config.yaml     the settings of the run
 last.ckpt       everything needed to go on: weights, optimiser, schedule, position, history
-best.ckpt       weights of the best validation so far (highest mean Dice), for who asks for them by name
+best.ckpt       weights of the best validation so far (highest score), for who asks for them by name
 history.csv     one row a validation
 run.json        written at the end: steps, seconds, why it stopped early if it did, versions, machine
 tensorboard/    event files with the same and the loss every few steps
@@ -19,11 +21,10 @@ from typing import Any, Literal
 
 import yaml
 
-from sem_train.config import TrainConfig
 from sem_train.provenance import machine, versions
 from semforge.errors import InputError
 from semforge.files import existing_file, remove_temporaries, write_text
-from semforge.settings import load_settings
+from semforge.settings import Settings, load_settings
 
 State = Literal["new", "unfinished", "finished"]
 
@@ -72,7 +73,7 @@ class RunFolder:
         """Where a job of this run has its logs; made before the run begins."""
         return self.path / "slurm"
 
-    def state(self, config: TrainConfig) -> State:
+    def state(self, config: Settings) -> State:
         """How far the run of `config` in this folder is.
 
         Raises InputError if the folder holds a run of other settings, or files that are no run.
@@ -85,7 +86,7 @@ class RunFolder:
             return "new"
         if not self.last.exists():
             return "new"  # stopped before its first checkpoint: nothing is lost
-        changed = _difference(_compared(load_settings(self.config, TrainConfig)), _compared(config))
+        changed = _difference(_compared(load_settings(self.config, type(config))), _compared(config))
         if changed:
             raise InputError(f"{self.path}: holds a run of other settings ({changed}); change 'out' or remove it")
         return self.progress()
@@ -96,7 +97,7 @@ class RunFolder:
             return "new"
         return "finished" if self.report.exists() else "unfinished"
 
-    def claim(self, config: TrainConfig) -> None:
+    def claim(self, config: Settings) -> None:
         """Make the folder that of `config`, without what a killed process was writing."""
         remove_temporaries(self.path)
         write_text(self.config, yaml.safe_dump(_stored(config), sort_keys=False))
@@ -124,11 +125,11 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
     write_text(path, json.dumps({**report, "versions": versions(), "machine": machine()}, indent=1) + "\n")
 
 
-def _stored(config: TrainConfig) -> dict[str, Any]:
+def _stored(config: Settings) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude={"out"}) | {"out": "."}
 
 
-def _compared(config: TrainConfig) -> dict[str, Any]:
+def _compared(config: Settings) -> dict[str, Any]:
     stored = _stored(config)
     stored["training"] = {key: value for key, value in stored["training"].items() if key not in MACHINE}
     return stored

@@ -3,7 +3,7 @@
 import json
 import logging
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from sem_train.averaging import AveragedWeights
-from sem_train.callbacks import Interrupted, Patience, RunKeeper, Teller, WholeFileCheckpoints
-from sem_train.config import Plan, TrainConfig
+from sem_train.callbacks import MEAN_DICE, Interrupted, Patience, RunKeeper, Score, Teller, WholeFileCheckpoints
+from sem_train.config import Plan, TrainConfig, TrainingSettings
 from sem_train.data import Ahead, Crops, Gathered, MixedBatches, WholePictures, gather, settled
 from sem_train.distributed import (
     Processes,
@@ -81,13 +81,15 @@ class FitResult:
     resumed_at: int  # 0 if it started afresh; `steps` if it was finished before
     scores: dict[str, float]  # the last row of the history
     stopped: str | None = None  # why it ended before all of its steps
+    score: Score = MEAN_DICE
 
     def summary(self) -> str:
         """One line for the user."""
         how = "was finished before" if self.resumed_at == self.steps else "is finished"
-        dice = f", held-out mean Dice {self.scores['mean_dice']:.3f}" if "mean_dice" in self.scores else ""
+        key = self.score.key
+        held_out = f", held-out {self.score.name} {self.scores[key]:.3f}" if key in self.scores else ""
         why = f"; stopped early: {self.stopped}" if self.stopped else ""
-        return f"{self.folder.path} {how}: {self.steps} steps, {self.seconds:.0f} s{dice}{why}"
+        return f"{self.folder.path} {how}: {self.steps} steps, {self.seconds:.0f} s{held_out}{why}"
 
 
 def fit(config: TrainConfig) -> FitResult:
@@ -103,13 +105,13 @@ def fit(config: TrainConfig) -> FitResult:
         folder = RunFolder(config.out)
         state = folder.state(config) if here is None or here.rank == 0 else folder.progress()
         if state == "finished":
-            return _result(folder)
-        first_step = _steps_done(folder) if state == "unfinished" else None
+            return result_of(folder)
+        first_step = steps_done(folder) if state == "unfinished" else None
         count = config.training.devices or 1
         if here is None and count > 1:
             training_device(config.training.accelerator, count)
             run_processes(config, count)
-            return _result(folder, resumed_at=first_step or 0)
+            return result_of(folder, resumed_at=first_step or 0)
         with deterministic_algorithms(config.training.deterministic):
             return _fit(config, here, folder, first_step)
 
@@ -129,39 +131,55 @@ def _fit(config: TrainConfig, here: Processes | None, folder: RunFolder, resumed
         share_batch_norm(segmenter.network)
     if here is None or here.rank == 0:
         folder.claim(config)
+    pictures = Pictures(plan, gathered, pin_memory=device.type == "cuda")
+    return run_module(config.name, training, folder, segmenter, pictures, bool(gathered.held_out), resumed_at, here)
+
+
+def run_module(
+    name: str, training: TrainingSettings, folder: RunFolder, module: L.LightningModule, data: L.LightningDataModule,
+    validates: bool, resumed_at: int | None, here: Processes | None = None, score: Score = MEAN_DICE,
+    finish: Callable[[], None] | None = None,
+) -> FitResult:  # fmt: skip
+    """Train a module in its claimed folder from the beginning (`resumed_at` None) or from its last checkpoint.
+
+    `module.scores` are those of its last validation, if it `validates`. `finish` is called with the last weights in
+    place, before the checkpoint of the finished run is written. Raises KeyboardInterrupt as `fit` does.
+    """
+    device = training_device(training.accelerator, here.per_node if here else 1)
     own_device = torch.device("cuda", here.local_rank if here else 0) if device.type == "cuda" else device
     average = AveragedWeights(training.ema_decay, own_device) if training.ema_decay else None
     keeper = RunKeeper(
-        folder, min(training.val_every, training.steps), validates=bool(gathered.held_out),
-        checkpoint_s=60 * training.checkpoint_minutes, average=average,
+        folder, min(training.val_every, training.steps), validates=validates,
+        checkpoint_s=60 * training.checkpoint_minutes, average=average, score=score,
     )  # fmt: skip
-    pictures = Pictures(plan, gathered, pin_memory=device.type == "cuda")
     with _quiet_lightning(), keeper.catching_interrupts():
-        trainer = _trainer(config, keeper, here, device, resumed_at or 0)
+        trainer = _trainer(name, training, keeper, here, device, resumed_at or 0)
         try:
             resume_from = None if resumed_at is None else folder.last
-            trainer.fit(segmenter, datamodule=pictures, ckpt_path=resume_from, weights_only=True)
+            trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True)
             if average:
-                average.settle(segmenter)
+                average.settle(module)
             if not keeper.rows or keeper.rows[-1]["step"] < trainer.global_step:  # the last, if fewer than 'val_every'
-                trainer.validate(segmenter, datamodule=pictures, verbose=False)
+                trainer.validate(module, datamodule=data, verbose=False)
+            if finish:
+                finish()
         except (Interrupted, SystemExit):  # Lightning turns KeyboardInterrupt into SystemExit
             raise KeyboardInterrupt from None
         seconds, steps = round(keeper.seconds, 1), trainer.global_step
         stopped = keeper.lull() if steps < training.steps else None
         if trainer.is_global_zero:
-            write_report(folder.report, {"name": config.name, "steps": steps, "stopped": stopped, "seconds": seconds})
+            write_report(folder.report, {"name": name, "steps": steps, "stopped": stopped, "seconds": seconds})
         trainer.save_checkpoint(folder.last, weights_only=True)  # a finished run needs no optimiser state
-    return FitResult(folder, steps, seconds, keeper.first_step, keeper.rows[-1], stopped)
+    return FitResult(folder, steps, seconds, keeper.first_step, keeper.rows[-1], stopped, score)
 
 
 def _trainer(
-    config: TrainConfig, keeper: RunKeeper, here: Processes | None, device: torch.device, first_step: int
-) -> L.Trainer:
-    training = config.training
+    name: str, training: TrainingSettings, keeper: RunKeeper, here: Processes | None, device: torch.device,
+    first_step: int,
+) -> L.Trainer:  # fmt: skip
     ddp = here is not None or training.strategy == "ddp"
     strategy = DDPStrategy(process_group_backend=BACKENDS[device.type], broadcast_buffers=False) if ddp else "auto"
-    callbacks: list[L.Callback] = [keeper, Teller(keeper, training.steps, config.name)]
+    callbacks: list[L.Callback] = [keeper, Teller(keeper, training.steps, name)]
     files = None
     if training.tensorboard:
         from sem_train.logs import Curves, EventFiles  # what the keeper saves, they have written
@@ -169,7 +187,7 @@ def _trainer(
         files = EventFiles(keeper.folder.tensorboard, first_step)
         callbacks.insert(0, Curves(files))
     if training.patience:
-        callbacks.insert(0, Patience(training.patience))
+        callbacks.insert(0, Patience(training.patience, keeper.score))
     if keeper.average:
         callbacks.insert(0, keeper.average)
     return L.Trainer(
@@ -186,17 +204,18 @@ def _trainer(
     )  # fmt: skip
 
 
-def _steps_done(folder: RunFolder) -> int:
+def steps_done(folder: RunFolder) -> int:
+    """Steps behind the last checkpoint of an unfinished run."""
     return torch.load(folder.last, weights_only=True, mmap=True)["global_step"]
 
 
-def _result(folder: RunFolder, resumed_at: int | None = None) -> FitResult:
+def result_of(folder: RunFolder, resumed_at: int | None = None, score: Score = MEAN_DICE) -> FitResult:
     """Of a finished run; `resumed_at` None if it was finished before."""
     last = {column: values[-1] for column, values in read_history(folder.path).items()}
     report = json.loads(folder.report.read_text(encoding="utf-8"))
     steps = report["steps"]
     at = steps if resumed_at is None else resumed_at
-    return FitResult(folder, steps, report["seconds"], at, last, report.get("stopped"))
+    return FitResult(folder, steps, report["seconds"], at, last, report.get("stopped"), score)
 
 
 @contextmanager
