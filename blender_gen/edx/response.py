@@ -1,0 +1,124 @@
+"""What the detector makes of photons: efficiency, width, escape, pile-up.
+
+Sources: width, Fiori & Newbury 1978; escape, Reed & Ware 1972 (10.1088/0022-3735/5/6/029).
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from scipy import sparse
+from scipy.signal import fftconvolve
+from scipy.special import ndtr
+
+from blender_gen.edx.attenuation import attenuation, transmission
+from blender_gen.edx.conditions import Detector
+from blender_gen.phases import Material, parse_formula
+from semforge.spectra.axis import EnergyAxis
+from semforge.spectra.lines import fluorescence_yield
+
+FWHM = 2.3548200450309493  # of a Gaussian, in standard deviations
+MN_KEV = 5.895
+FANO_EV = 2.5  # widening in eV2 an eV of energy: 5.545 times Fano factor times 3.65 eV a pair
+ESCAPE_KEV = 1.740  # Si Kα
+SILICON_EDGE_KEV = 1.839
+JUMP_SHARE = 0.92  # share of the photons above the edge that silicon's K shell absorbs
+REACH = 6.0  # standard deviations of a peak that are drawn
+
+SILICON = Material("silicon", (("Si", 1.0),), 2.33)
+ICE = Material("ice", tuple(parse_formula("H2O").items()), 0.92)
+POLYMER = Material("window", tuple(parse_formula("C10H12O5").items()), 1.4)
+NITRIDE = Material("window", tuple(parse_formula("Si3N4").items()), 3.1)
+ALUMINIUM = Material("aluminium", (("Al", 1.0),), 2.70)
+GRID = 0.78  # open share of the silicon grid that carries a polymer window
+# window: layers and thickness in µm, open share
+LAYERS: dict[str, tuple[tuple[Material, float], ...]] = {
+    "polymer": ((POLYMER, 0.3),),
+    "silicon_nitride": ((NITRIDE, 0.1), (ALUMINIUM, 0.02)),
+    "none": (),
+}
+
+
+def efficiency(detector: Detector, energies_kev: np.ndarray) -> np.ndarray:
+    """Share of the photons on the detector that are counted, 0 to 1."""
+    energies = np.asarray(energies_kev, dtype=float)
+    passed = np.ones_like(energies)
+    for material, thickness_um in LAYERS[detector.window]:
+        passed = passed * transmission(material, thickness_um, energies)
+    if detector.dead_layer_nm:
+        passed = passed * transmission(SILICON, detector.dead_layer_nm * 1e-3, energies)
+    if detector.ice_um:
+        passed = passed * transmission(ICE, detector.ice_um, energies)
+    return passed * (1 - transmission(SILICON, detector.silicon_um, energies))
+
+
+def fwhm_ev(resolution_ev: float, energies_kev: np.ndarray | float) -> np.ndarray:
+    """Full width at half maximum in eV; `resolution_ev` is that at Mn Kα."""
+    squared = resolution_ev**2 + FANO_EV * (np.asarray(energies_kev, dtype=float) - MN_KEV) * 1e3
+    return np.sqrt(np.maximum(squared, 30.0**2))
+
+
+def escape_share(energies_kev: np.ndarray) -> np.ndarray:
+    """Share of the photons whose silicon photon leaves the crystal through its face."""
+    energies = np.asarray(energies_kev, dtype=float)
+    own = float(attenuation(SILICON, np.array([ESCAPE_KEV]))[0])
+    coming = attenuation(SILICON, energies)
+    share = 0.5 * fluorescence_yield("Si", "K") * JUMP_SHARE * (1 - own / coming * np.log1p(coming / own))
+    return np.where(energies > SILICON_EDGE_KEV, share, 0.0)
+
+
+def drawn_lines(axis: EnergyAxis, resolution_ev: float, energies_kev: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Gaussian peaks of given counts, integrated over each channel: (C,)."""
+    spectrum = np.zeros(axis.channels)
+    width = axis.width_ev * 1e-3
+    first = axis.offset_ev * 1e-3 - width / 2  # lower side of channel 0
+    sigmas = fwhm_ev(resolution_ev, energies_kev) * 1e-3 / FWHM
+    for energy, count, sigma in zip(energies_kev, counts, sigmas, strict=True):
+        low = max(int((energy - REACH * sigma - first) / width), 0)
+        high = min(int((energy + REACH * sigma - first) / width) + 1, axis.channels)
+        if low < high and count > 0:
+            sides = first + width * np.arange(low, high + 1)
+            spectrum[low:high] += count * np.diff(ndtr((sides - energy) / sigma))
+    return spectrum
+
+
+def broadened(axis: EnergyAxis, resolution_ev: float, counts: np.ndarray) -> np.ndarray:
+    """Counts a channel as the detector's width spreads them; what leaves the axis is lost."""
+    return np.asarray(_response(axis, resolution_ev) @ counts)
+
+
+@lru_cache(maxsize=16)
+def _response(axis: EnergyAxis, resolution_ev: float) -> sparse.csr_matrix:
+    energies = axis.energies_kev
+    columns = [
+        (lambda drawn: (np.flatnonzero(drawn), drawn[drawn > 0]))(
+            drawn_lines(axis, resolution_ev, np.array([energy]), np.ones(1))
+        )
+        for energy in energies
+    ]
+    pointers = np.concatenate([[0], np.cumsum([len(rows) for rows, _ in columns])])
+    rows = np.concatenate([rows for rows, _ in columns])
+    values = np.concatenate([values for _, values in columns])
+    return sparse.csc_matrix((values, rows, pointers), shape=(axis.channels, axis.channels)).tocsr()
+
+
+def with_escape(axis: EnergyAxis, counts: np.ndarray) -> np.ndarray:
+    """Photons by channel after a share has moved 1.74 keV down; none is lost but those that leave the axis."""
+    share = escape_share(axis.energies_kev) * counts
+    steps = round(ESCAPE_KEV * 1e3 / axis.width_ev)
+    moved = np.zeros_like(counts)
+    moved[:-steps] = share[steps:]
+    return counts - share + moved
+
+
+def with_pile_up(axis: EnergyAxis, rates: np.ndarray, pair_s: float) -> np.ndarray:
+    """Counts a second and channel, of which those within `pair_s` of another one are counted as one of both energies.
+
+    First order: photons that come in threes are left out. Energy is conserved but for what leaves the axis.
+    """
+    shift = round(axis.offset_ev / axis.width_ev)  # channel i + j + shift holds the sum
+    together = fftconvolve(rates, rates) * pair_s
+    sums = np.zeros_like(rates)
+    start = max(shift, 0)
+    piece = together[max(-shift, 0) : max(-shift, 0) + len(rates) - start]
+    sums[start : start + len(piece)] = np.maximum(piece, 0.0)
+    return rates * (1 - 2 * rates.sum() * pair_s) + sums
