@@ -1,5 +1,6 @@
 """Random forest on filter responses: what Trainable Weka Segmentation does, without the mouse."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,7 +44,9 @@ class RandomForest:
             self.trees, min_samples_leaf=self.leaf, class_weight="balanced", oob_score=len(np.unique(ids)) > 1,
             random_state=seed, n_jobs=1,
         )  # fmt: skip
-        forest.fit(features, ids)
+        with warnings.catch_warnings():  # few trees leave some pixels without a vote, which `_vote_weights` allows for
+            warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores", category=UserWarning)
+            forest.fit(features, ids)
         return ForestSegmenter(forest, _vote_weights(forest, ids, data), self.tile_px)
 
     def _samples(self, data: TrainingSet, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

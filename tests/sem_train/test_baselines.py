@@ -55,6 +55,13 @@ def test_layer_between_two_halves_of_another_class_is_found(name, levels):
     assert iou(confusion(found, test, 2))[1] >= least
 
 
+def test_a_forest_of_so_few_trees_that_some_pixels_have_no_vote_works_without_a_word():
+    truth = layered()
+    few = RandomForest(trees=2, pixels_an_image=500, tile_px=64)
+    segmenter = few.fit([noisy(truth, [0.2, 0.8])], [truth], TWO)  # warnings are errors here
+    assert ious(segmenter, noisy(truth, [0.2, 0.8], seed=1), truth)[1] > 0.9
+
+
 def test_otsu_tells_two_noisy_grey_levels_exactly():
     truth = (rng().random((80, 90)) < 0.3).astype(np.uint8)
     image = noisy(truth, [0.3, 0.6])
