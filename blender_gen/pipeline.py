@@ -76,7 +76,16 @@ def _attempt(recipe: Recipe, index: int, seed: int, rejected: list[str], device:
         images.append(micrograph.image)
         records.append(rounded(micrograph.record))
     kept = packed(passes, grain, recipe) if recipe.imaging.keep_passes else {}
-    return Sample(index, np.stack(images), passes.phase, passes.instance, pixel, truth, records, passes=kept)
+    spectra: dict[str, np.ndarray] = {}
+    if recipe.edx is not None:
+        from blender_gen.edx.acquisition import acquire  # only then: it loads tables of lines
+
+        with stage("edx"):
+            acquired = acquire(recipe, target, passes.instance, generator(seed, index, Stage.EDX, attempt))
+        spectra, truth = acquired.arrays, {**truth, "edx": rounded(acquired.record)}
+    return Sample(
+        index, np.stack(images), passes.phase, passes.instance, pixel, truth, records, passes=kept, edx=spectra
+    )
 
 
 def rounded(value: Any) -> Any:

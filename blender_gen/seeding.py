@@ -11,6 +11,7 @@ class Stage(IntEnum):
     SPECIMEN = 0
     TEXTURE = 1
     IMAGING = 2
+    EDX = 3
 
 
 def generator(seed: int, index: int, stage: Stage, attempt: int = 0) -> np.random.Generator:

@@ -169,7 +169,7 @@ class Deposit:
     particles: tuple[Particle, ...]
     phase_names: tuple[str, ...]
     noise_seed: int  # of the fine relief and mottling on the particles
-    paths: bool  # whether a detector asks for the way through the particles
+    paths: bool  # whether a detector asks for the way through the particles, of electrons or of X-rays
 
     @cached_property
     def instances(self) -> np.ndarray:

@@ -47,7 +47,7 @@ def make_deposit(recipe: ParticlesRecipe, rng: np.random.Generator) -> Deposit:
     particles = [p.moved(*shift) for p in particles]
     return Deposit(
         view, ground, tuple(lots), tuple(particles), recipe.phase_names, int(rng.integers(2**63)),
-        paths=recipe.imaging.needs_paths,
+        paths=recipe.imaging.needs_paths or recipe.edx is not None,
     )  # fmt: skip
 
 

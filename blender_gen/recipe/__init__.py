@@ -38,6 +38,13 @@ def parse_recipe(text: str, source: str, overrides: Iterable[str] = ()) -> Recip
     if recipe.imaging.needs_paths and family != "particles":
         raise InputError(f"{source}: imaging.detector: a transmission detector needs specimens that stand free, and "
                          f"family {family} is a solid block; use bse or se, or family particles")  # fmt: skip
+    if recipe.edx is not None:
+        from blender_gen.edx.acquisition import refuse_what_gives_no_spectrum  # only then: it loads tables of lines
+
+        try:
+            refuse_what_gives_no_spectrum(recipe)
+        except InputError as error:
+            raise InputError(f"{source}: edx: {error}") from error
     return recipe
 
 

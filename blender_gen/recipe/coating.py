@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from blender_gen.distributions import Fraction, Number, between, positive
 from blender_gen.phases import VOID
 from blender_gen.recipe.common import SELDOM, Appearance, Frame, Name, Roughness, Solid, refuse_large_specks
+from blender_gen.recipe.edx import Edx
 from blender_gen.recipe.imaging import Imaging
 from semforge.settings import Settings
 
@@ -166,6 +167,7 @@ class CoatingRecipe(Settings):
     frame: CoatingFrame
     layers: tuple[Layer, ...] = Field(min_length=3)
     imaging: Imaging
+    edx: Edx | None = None  # spectra; without it no part of a hash
 
     @model_validator(mode="after")
     def _layers_fit(self) -> "CoatingRecipe":

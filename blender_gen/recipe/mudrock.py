@@ -11,6 +11,7 @@ from blender_gen.distributions import Fraction, Number, between, positive
 from blender_gen.phases import VOID
 from blender_gen.recipe.coating import Inclusion
 from blender_gen.recipe.common import Appearance, Frame, Name, Solid, refuse_large_specks
+from blender_gen.recipe.edx import Edx
 from blender_gen.recipe.imaging import Imaging
 from semforge.settings import Settings
 
@@ -84,6 +85,7 @@ class MudrockRecipe(Settings):
     pores: tuple[Inclusion, ...] = ()  # between platelets, or within organic matter
     shadow_pores: ShadowPores | None = None
     imaging: Imaging
+    edx: Edx | None = None  # spectra; without it no part of a hash
 
     @model_validator(mode="after")
     def _fits(self) -> "MudrockRecipe":

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, Valida
 from blender_gen.distributions import Distribution, Fraction, Number, between, positive
 from blender_gen.phases import VOID
 from blender_gen.recipe.common import SELDOM, Appearance, Name, Roughness, Solid, refuse_large_specks
+from blender_gen.recipe.edx import Edx
 from blender_gen.recipe.imaging import Imaging, Preparation, Probability
 from blender_gen.shapes import SHAPES
 from semforge.settings import Settings
@@ -230,6 +231,7 @@ class ParticlesRecipe(Settings):
     substrate: Substrate
     populations: Annotated[tuple[Population, ...], Field(min_length=1)]
     imaging: Imaging
+    edx: Edx | None = None  # spectra; without it no part of a hash
 
     @model_validator(mode="after")
     def _fits_the_frame(self) -> "ParticlesRecipe":

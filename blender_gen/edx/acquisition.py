@@ -1,0 +1,203 @@
+"""Spectra of a specimen as its recipe asks for them: conditions drawn, phases mixed, counts drawn, stored."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from blender_gen.edx.conditions import Conditions, Detector
+from blender_gen.edx.counts import noisy, simulate_image
+from blender_gen.edx.maps import element_maps, mappable, windows
+from blender_gen.edx.mixing import Ground, Mixture, mixture
+from blender_gen.edx.particles import expected_spectrum, largest, scanned
+from blender_gen.edx.shadow import Shadow, passing
+from blender_gen.edx.spectrum import phase_spectrum, xray_range_um
+from blender_gen.imaging import Target
+from blender_gen.imaging.conditions import Drawn, draw
+from blender_gen.imaging.target import RESIN
+from blender_gen.phases import VOID, materials
+from blender_gen.recipe import Recipe
+from blender_gen.recipe.edx import Edx
+from semforge.errors import InputError
+from semforge.spectra import EnergyAxis
+
+
+@dataclass(frozen=True)
+class Acquired:
+    """What is stored with a sample."""
+
+    arrays: dict[str, np.ndarray]  # `Sample.edx`
+    record: dict[str, Any]  # `truth["edx"]`, plain values
+
+
+def parts(recipe: Recipe) -> list[dict[str, str]]:
+    """What spectra are mixed of, in the order of shares: the phases, further materials of bodies, resin in voids."""
+    named = recipe.phase_names
+    solids = [(RESIN if m == VOID else m) for m in recipe.phase_materials]
+    names = [*named, *solids[len(named) :], "resin"]
+    return [{"name": name, "material": m} for name, m in zip(names, [*solids, RESIN], strict=True)]
+
+
+def axis_of(settings: Edx) -> EnergyAxis:
+    """The energy axis of the recipe's spectra."""
+    return EnergyAxis(settings.channels, settings.channel_ev, settings.offset_ev)
+
+
+def mapped_elements(recipe: Recipe) -> tuple[str, ...]:
+    """The elements of the maps, the same in all samples: those asked for, or all that the weakest beam excites.
+
+    Raises InputError if one that is asked for has no line.
+    """
+    settings = recipe.edx
+    assert settings is not None
+    weakest, axis = settings.beam_kev.support()[0], axis_of(settings)
+    if settings.elements is not None:
+        windows(settings.elements, weakest, axis, 130.0)
+        return settings.elements
+    names = dict.fromkeys(part["material"] for part in parts(recipe))
+    return mappable((e for name in names for e, _ in materials()[name].mass_fractions), weakest, axis)
+
+
+def refuse_what_gives_no_spectrum(recipe: Recipe) -> None:
+    """Raise InputError, naming it, for a phase or a mapped element of which the weakest beam excites no line."""
+    settings = recipe.edx
+    assert settings is not None
+    weakest = Conditions(beam_kev=settings.beam_kev.support()[0], axis=axis_of(settings))
+    for part in parts(recipe):
+        try:
+            xray_range_um(materials()[part["material"]], weakest)
+        except InputError as error:
+            raise InputError(f"phase {part['name']!r}: {error}") from error
+    mapped_elements(recipe)
+
+
+def acquire(recipe: Recipe, target: Target, instance: np.ndarray, rng: np.random.Generator) -> Acquired:
+    """Everything that `recipe.edx` stores of one specimen; `instance` (H, W) are its bodies."""
+    settings = recipe.edx
+    assert settings is not None
+    drawn = draw(settings, rng, leave=("detector",))
+    detector = draw(settings.detector, rng)
+    conditions = _conditions(settings, drawn, detector)
+    mixed = mixture(target, conditions, detector.azimuth_deg, _ground(recipe))
+    present = mixed.shares.reshape(-1, len(target.solids)).any(axis=0)
+    a_na_s = np.zeros((len(target.solids), settings.channels))
+    for number in np.flatnonzero(present):
+        a_na_s[number] = phase_spectrum(target.solids[number], conditions)
+
+    arrays: dict[str, np.ndarray] = {}
+    elements = mapped_elements(recipe)
+    chosen = windows(elements, drawn.beam_kev, axis_of(settings), detector.resolution_ev)
+    record = _record(recipe, drawn, detector, [window.record() for window in chosen])
+    if "particles" in settings.store:
+        arrays |= _particles(settings, drawn, mixed, target, instance, a_na_s, conditions, rng)
+    if settings.pixelwise:
+        small = _binned(mixed, settings.binning)
+        counts, nas = _image(settings, drawn, small, target, a_na_s, conditions, rng)
+        record["pixel_na_s"] = nas
+        if "image" in settings.store:
+            arrays["spectrum_image"] = counts
+        if "maps" in settings.store:
+            arrays["element_maps"] = element_maps(counts, chosen, axis_of(settings), settings.net_maps)
+    if "shares" in settings.store:
+        shares = np.moveaxis(_binned(mixed, settings.binning).shares, -1, 0)
+        arrays["shares"] = np.rint(255 * np.clip(shares, 0, 1)).astype(np.uint8)
+    return Acquired(arrays, record)
+
+
+def _particles(
+    settings: Edx, drawn: Drawn, mixed: Mixture, target: Target, instance: np.ndarray, a_na_s: np.ndarray,
+    conditions: Conditions, rng: np.random.Generator,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    numbers = largest(instance, settings.particles_max)
+    spectra = np.zeros((settings.particles_max, settings.channels), dtype=np.uint32)
+    whose = np.zeros(settings.particles_max, dtype=np.uint32)
+    shares = np.zeros((settings.particles_max, len(target.solids)), dtype=np.float32)
+    whose[: len(numbers)] = numbers
+    for row, places in enumerate(scanned(instance, numbers, settings.particle_scan == "point")):
+        expected, shares[row] = expected_spectrum(mixed, places, a_na_s, target.solids, conditions.axis)
+        dose = _dose(drawn.live_s, drawn.counts, drawn.current_na, expected)
+        spectra[row] = noisy(expected * dose, rng)
+    found = {"particle_spectra": spectra, "particle_instance": whose}
+    return found | ({"particle_shares": shares} if "shares" in settings.store else {})
+
+
+def _image(
+    settings: Edx, drawn: Drawn, mixed: Mixture, target: Target, a_na_s: np.ndarray, conditions: Conditions,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, float]:  # fmt: skip
+    """Counts (H, W, C) uint16 and the dose of a pixel in nA s."""
+    energies = conditions.axis.energies_kev
+    kinds = list(mixed.shadow.kinds())
+    seen = {kind: a_na_s * passing(kind, target.solids, energies) for kind in kinds}
+    total = np.zeros(mixed.shares.shape[:2])
+    for kind in kinds:
+        here = mixed.shadow.pixels(kind)
+        total[here] = np.einsum("np,p->n", mixed.shares[here], seen[kind].sum(axis=1))
+    wanted = drawn.counts if drawn.pixel_counts is None else drawn.pixel_counts
+    nas = drawn.live_s * drawn.current_na if wanted is None else wanted / max(float(total.mean()), 1e-300)
+    if len(kinds) == 1:
+        return simulate_image(mixed.shares, seen[kinds[0]] * nas, rng), nas
+    counts = np.zeros((*total.shape, settings.channels), dtype=np.uint16)
+    for kind in kinds:
+        here = mixed.shadow.pixels(kind)
+        counts[here] = simulate_image(mixed.shares[here][:, None], seen[kind] * nas, rng)[:, 0]
+    return counts, nas
+
+
+def _dose(live_s: float | None, counts: float | None, current_na: float, expected: np.ndarray) -> float:
+    """nA s of a spectrum with expected counts (C,) per nA s."""
+    if live_s is not None:
+        return live_s * current_na
+    assert counts is not None  # by the recipe
+    return counts / max(float(expected.sum()), 1e-300)
+
+
+def _binned(mixed: Mixture, size: int) -> Mixture:
+    """The mixture of blocks of pixels; a block sees the detector as its middle pixel does. What is left over is cut."""
+    if size == 1:
+        return mixed
+    height, width, number = mixed.shares.shape
+    rows, columns = height // size, width // size
+    blocks = mixed.shares[: rows * size, : columns * size].reshape(rows, size, columns, size, number)
+    middle = slice(size // 2, None, size)
+    shadow = Shadow(
+        mixed.shadow.length[middle, middle][:rows, :columns], mixed.shadow.solid[middle, middle][:rows, :columns]
+    )
+    return Mixture(blocks.mean(axis=(1, 3)), shadow)
+
+
+def _conditions(settings: Edx, drawn: Drawn, detector: Drawn) -> Conditions:
+    """What the spectra are computed for; the detector's axis may be off the one that is written with them."""
+    axis = EnergyAxis(
+        settings.channels, settings.channel_ev * (1 - detector.gain_error),
+        settings.offset_ev - detector.offset_error_ev,
+    )  # fmt: skip
+    return Conditions(
+        beam_kev=drawn.beam_kev, axis=axis, take_off_deg=detector.take_off_deg, solid_angle_sr=detector.solid_angle_sr,
+        detector=Detector(
+            resolution_ev=detector.resolution_ev, window=detector.window, ice_um=detector.ice_um,
+            pulse_pair_us=detector.pulse_pair_us, threshold_kev=detector.threshold_kev, tail=detector.tail,
+        ),
+        coat=None if settings.coat == "none" else settings.coat,
+        coat_nm=0.0 if settings.coat == "none" else drawn.coat_nm,
+        background=drawn.background, current_na=drawn.current_na,
+    )  # fmt: skip
+
+
+def _ground(recipe: Recipe) -> Ground | None:
+    return Ground(0, recipe.substrate.kind == "film") if recipe.family == "particles" else None
+
+
+def _record(recipe: Recipe, drawn: Drawn, detector: Drawn, chosen: list[dict[str, Any]]) -> dict[str, Any]:
+    settings = recipe.edx
+    assert settings is not None
+    given = {name: drawn[name] for name in ("beam_kev", "current_na", "live_s", "counts", "pixel_counts")}
+    return {
+        "axis": {"channels": settings.channels, "width_ev": settings.channel_ev, "offset_ev": settings.offset_ev},
+        **{name: value for name, value in given.items() if value is not None},
+        "take_off_deg": detector.take_off_deg, "detector": dict(detector), "background": drawn.background,
+        "coat": settings.coat, "coat_nm": 0.0 if settings.coat == "none" else drawn.coat_nm,
+        "store": list(settings.store), "binning": settings.binning, "particle_scan": settings.particle_scan,
+        "elements": [one["element"] for one in chosen], "windows": chosen, "net_maps": settings.net_maps,
+        "parts": parts(recipe),
+    }  # fmt: skip
