@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
-from blender_gen.phases import materials
+from blender_gen.phases import Material, materials
 from semforge.errors import InputError
 from semforge.spectra.axis import EnergyAxis
 
@@ -68,6 +68,11 @@ class Conditions:
         _expect("current_na", self.current_na, 0.0, 1000.0)
         if self.coat is not None and self.coat not in materials():
             raise InputError(f"coat: found {self.coat!r}, expected a material of materials.yaml, e.g. carbon or Au")
+
+    @property
+    def coat_material(self) -> Material | None:
+        """What the specimen is coated with, None where it is bare."""
+        return materials()[self.coat] if self.coat is not None and self.coat_nm > 0 else None
 
 
 def _expect(name: str, value: float, lowest: float, highest: float) -> None:

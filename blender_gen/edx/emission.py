@@ -62,10 +62,27 @@ def ionisations(material: Material, element: str, shell: str, beam_kev: float) -
     nodes, weights = np.polynomial.legendre.leggauss(STEPS)
     half = np.log(beam_kev / edge) / 2
     energies = edge * np.exp(half * (nodes + 1))  # even steps in ln E: the cross-section rises there
-    q = CROSS_SECTION * ELECTRONS[shell] * BETHE[shell[0]] * np.log(energies / edge) / (energies * edge)
+    q = _cross_section(shell, edge, energies)
     fraction = dict(material.mass_fractions).get(element, 0.0)
     along = (q / stopping_power(material, energies) * energies * weights).sum() * half
     return float(AVOGADRO * fraction / atomic_weight(element) * along)
+
+
+def film_photons(material: Material, beam_kev: float, mass_g_cm2: float) -> np.ndarray:
+    """Photons a beam electron of each line of `generated` in a free film of a mass thickness in g/cm2."""
+    made = generated(material, beam_kev)
+    fractions = dict(material.mass_fractions)
+    photons = []
+    for line, edge in zip(made.lines, made.edges_kev, strict=True):
+        q = _cross_section(line.shell, edge, beam_kev)
+        atoms = AVOGADRO * fractions[line.element] / atomic_weight(line.element) * mass_g_cm2
+        photons.append(atoms * q * fluorescence_yield(line.element, line.shell) * line.weight)
+    return np.array(photons)
+
+
+def _cross_section(shell: str, edge: float, energies: np.ndarray | float) -> np.ndarray:
+    """Bethe: ionisation cross-section of a shell in cm2."""
+    return CROSS_SECTION * ELECTRONS[shell] * BETHE[shell[0]] * np.log(energies / edge) / (energies * edge)
 
 
 def backscatter_factor(material: Material, beam_kev: float, edge: float) -> float:

@@ -8,6 +8,7 @@ the range come other particles and the substrate. What stands between the spot a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -16,6 +17,7 @@ from blender_gen.edx.conditions import Conditions
 from blender_gen.edx.shadow import Shadow, way_to_detector
 from blender_gen.edx.spectrum import film_share, xray_range_um
 from blender_gen.imaging import Target
+from blender_gen.phases import Material
 
 SPREAD_RANGES = 0.23  # standard deviation sideways, in X-ray ranges: nine in ten X-rays come from within one range
 LEAST_PX = 0.2  # less spread than this changes nothing that a pixel shows
@@ -90,11 +92,16 @@ def under_the_beam(target: Target, conditions: Conditions, ground: Ground) -> np
 
 def share_of_film(target: Target, conditions: Conditions, solid: int, thickness_um: np.ndarray) -> np.ndarray:
     """Share of the bulk's X-rays that films of several thicknesses of a solid give, read off a table of them."""
-    material = target.solids[solid]
+    table_um, shares = _film_table(target.solids[solid], conditions)
+    return np.interp(thickness_um, table_um, shares).astype(np.float32)
+
+
+@lru_cache(maxsize=1024)
+def _film_table(material: Material, conditions: Conditions) -> tuple[np.ndarray, np.ndarray]:
+    """Thicknesses in µm, up to twice the X-ray range, and the shares of films of them."""
     reach = xray_range_um(material, conditions)
     table_um = np.concatenate([[0.0], np.geomspace(THINNEST * reach, 2 * reach, THICKNESSES)])
-    shares = [film_share(material, float(one), conditions) for one in table_um]
-    return np.interp(thickness_um, table_um, shares).astype(np.float32)
+    return table_um, np.array([film_share(material, float(one), conditions) for one in table_um])
 
 
 def spread(shares: np.ndarray, seen: np.ndarray, spread_px: Sequence[float]) -> np.ndarray:

@@ -6,17 +6,18 @@ import numpy as np
 
 from blender_gen.edx.attenuation import attenuation
 from blender_gen.edx.background import bremsstrahlung
+from blender_gen.edx.coat import passed, photons_of
 from blender_gen.edx.conditions import Conditions
 from blender_gen.edx.depth_distribution import depth_distribution
 from blender_gen.edx.emission import emitted, generated
 from blender_gen.edx.response import (
+    ESCAPE_KEV,
     broadened,
     drawn_lines,
     efficiency,
     escape_share,
     with_escape,
     with_pile_up,
-    ESCAPE_KEV,
 )
 from blender_gen.phases import Material, materials
 from semforge.errors import InputError
@@ -42,38 +43,49 @@ def phase_spectrum(material: Material, conditions: Conditions) -> np.ndarray:
 
     Raises InputError, naming the phase, if the beam excites no line of it.
     """
-    axis, detector = conditions.axis, conditions.detector
-    energies, counts = line_counts(material, conditions)
-    spectrum = drawn_lines(axis, detector.resolution_ev, energies, counts)
-    continuum = bremsstrahlung(material, conditions.beam_kev, conditions.take_off_deg, axis.energies_kev)
-    continuum = (
-        continuum
-        * conditions.background
-        * efficiency(detector, np.maximum(axis.energies_kev, 0.1))
-        * _reach(conditions)
-        * axis.width_ev
-        * 1e-3
-    )
-    if detector.escape:
-        share = escape_share(energies)
-        spectrum += drawn_lines(axis, detector.resolution_ev, energies - ESCAPE_KEV, counts * share)
-        spectrum -= drawn_lines(axis, detector.resolution_ev, energies, counts * share)
-        continuum = with_escape(axis, continuum)
-    spectrum += broadened(axis, detector.resolution_ev, continuum)
-    if detector.pulse_pair_us and conditions.current_na:
-        rates = spectrum * conditions.current_na
-        spectrum = with_pile_up(axis, rates, detector.pulse_pair_us * 1e-6) / conditions.current_na
-    spectrum = np.maximum(spectrum, 0.0)
+    spectrum = detected(*line_counts(material, conditions), continuum_counts(material, conditions), conditions)
     spectrum.flags.writeable = False
     return spectrum
 
 
 def line_counts(material: Material, conditions: Conditions) -> tuple[np.ndarray, np.ndarray]:
-    """Energies in keV and expected counts per nA s of all lines, before escape and pile-up."""
-    made = generated(material, conditions.beam_kev)
-    photons = emitted(material, conditions.beam_kev, conditions.take_off_deg)
-    energies = made.energies_kev
+    """Energies in keV and expected counts per nA s of all lines, the coat's too, before escape and pile-up."""
+    beam, take_off = conditions.beam_kev, conditions.take_off_deg
+    energies = generated(material, beam).energies_kev
+    photons = emitted(material, beam, take_off)
+    coat = conditions.coat_material
+    if coat is not None:
+        photons = photons * passed(coat, conditions.coat_nm, take_off, energies)
+        energies = np.concatenate([energies, generated(coat, beam).energies_kev])
+        photons = np.concatenate([photons, photons_of(coat, conditions.coat_nm, material, beam, take_off)])
     return energies, photons * efficiency(conditions.detector, energies) * _reach(conditions)
+
+
+def continuum_counts(material: Material, conditions: Conditions) -> np.ndarray:
+    """Expected bremsstrahlung (C,) per nA s and channel, before the detector's width."""
+    energies = conditions.axis.energies_kev
+    photons = bremsstrahlung(material, conditions.beam_kev, conditions.take_off_deg, energies)
+    coat = conditions.coat_material
+    if coat is not None:
+        photons = photons * passed(coat, conditions.coat_nm, conditions.take_off_deg, energies)
+    per_channel = _reach(conditions) * conditions.background * conditions.axis.width_ev * 1e-3
+    return photons * efficiency(conditions.detector, energies) * per_channel
+
+
+def detected(energies_kev: np.ndarray, counts: np.ndarray, continuum: np.ndarray, conditions: Conditions) -> np.ndarray:
+    """What the detector makes of lines and continuum, all per nA s: (C,)."""
+    axis, detector = conditions.axis, conditions.detector
+    if detector.escape:
+        share = escape_share(energies_kev)
+        energies_kev = np.concatenate([energies_kev, energies_kev - ESCAPE_KEV])
+        counts = np.concatenate([counts * (1 - share), counts * share])
+        continuum = with_escape(axis, continuum)
+    spectrum = drawn_lines(axis, detector.resolution_ev, energies_kev, counts)
+    spectrum += broadened(axis, detector.resolution_ev, continuum)
+    if detector.pulse_pair_us and conditions.current_na:
+        rates = spectrum * conditions.current_na
+        spectrum = with_pile_up(axis, rates, detector.pulse_pair_us * 1e-6) / conditions.current_na
+    return np.maximum(spectrum, 0.0)
 
 
 def film_share(material: Material, thickness_um: float, conditions: Conditions) -> float:
