@@ -70,11 +70,14 @@ def intensities(
     covariance = np.linalg.pinv(design.T @ design)
     # a family not fitted has the uncertainty that it would have had
     standard = np.sqrt(np.maximum(np.diag(covariance), 0)) * np.sqrt(2)  # peak and what it stands on
-    clear = (net > SIGNIFICANT * standard) & (net > LEAST_SHARE * net.sum())
+    # softer families are there to take their counts, an element is its hardest
+    first = np.array([k == 0 or families[k - 1][0] != element for k, (element, _) in enumerate(families)])
+    clear = first & (net > SIGNIFICANT * standard) & (net > LEAST_SHARE * net[first].sum())
     total = float(net[clear].sum())
     return tuple(
         Intensity(e, f, float(n), float(u), float(n / total) if c else 0.0)
-        for (e, f), n, u, c in zip(families, net, standard, clear, strict=True)
+        for (e, f), n, u, c, own in zip(families, net, standard, clear, first, strict=True)
+        if own
     )
 
 
@@ -112,7 +115,6 @@ def _families(
                 peaks = [_peak(axis, line.energy_kev, resolution_ev) for line in lines]
                 templates.append((weights / weights.sum()) @ np.array(peaks))
                 found.append((element, family))
-                break
     return tuple(found), np.array(templates)
 
 
