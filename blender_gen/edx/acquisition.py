@@ -117,8 +117,7 @@ def _particles(
         expected, shares[row] = expected_spectrum(mixed, places, a_na_s, target.solids, conditions.axis)
         dose = _dose(drawn.live_s, drawn.counts, drawn.current_na, expected)
         spectra[row] = noisy(expected * dose, rng)
-    found = {"particle_spectra": spectra, "particle_instance": whose}
-    return found | ({"particle_shares": shares} if "shares" in settings.store else {})
+    return {"particle_spectra": spectra, "particle_instance": whose, "particle_shares": shares}
 
 
 def _image(
