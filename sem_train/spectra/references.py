@@ -180,11 +180,11 @@ def _of_scene(scene: Scene, axis: EnergyAxis, group: int, source: int) -> list[_
 
 def _used(rows: list[_Row], classes: dict[str, tuple[str, ...]]) -> np.ndarray:
     """Which rows belong to a class."""
-    taken = _classes_of(list(dict.fromkeys(row.phase for row in rows)), classes)
+    taken = classes_of(list(dict.fromkeys(row.phase for row in rows)), classes)
     return np.array([taken[row.phase] is not None for row in rows])
 
 
-def _classes_of(phases: list[str], classes: dict[str, tuple[str, ...]]) -> dict[str, str | None]:
+def classes_of(phases: list[str], classes: dict[str, tuple[str, ...]]) -> dict[str, str | None]:
     """Class of each phase: by name, else by the first pattern that fits; None where no class takes it."""
     if not classes:
         return {phase: phase for phase in phases}
@@ -197,7 +197,7 @@ def _together(
     rows: list[_Row], classes: dict[str, tuple[str, ...]], beam_kev: tuple[float, float] | None
 ) -> References:
     phases = list(dict.fromkeys(row.phase for row in rows))
-    taken = _classes_of(phases, classes)
+    taken = classes_of(phases, classes)
     names = list(classes) or phases
     empty = [name for name in names if name not in taken.values()]
     if empty:

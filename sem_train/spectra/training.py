@@ -110,7 +110,9 @@ class Learner(L.LightningModule):
             losses = [float(nn.functional.cross_entropy(logits / t, drawn.shares)) for t in TEMPERATURES]
             self.temperature = float(TEMPERATURES[int(np.argmin(losses))])
             limits = [self._limit(held_out, i, 10.0**decade) for i, decade in enumerate(DECADES)]
-        self.novelty = Novelty(self.novelty.means, self.novelty.channels, np.maximum.accumulate(limits[::-1])[::-1].copy())
+        self.novelty = Novelty(
+            self.novelty.means, self.novelty.channels, np.maximum.accumulate(limits[::-1])[::-1].copy()
+        )
 
     def _limit(self, held_out: Drawer, number: int, dose: float) -> float:
         drawn = held_out.batch(HELD_OUT - 2 - number, LIMIT_SPECTRA, 0, dose=dose)
