@@ -4,10 +4,12 @@ import os
 
 from sem_train.commands.analyse import analyse
 from sem_train.commands.bench import bench
+from sem_train.commands.classify import classify
 from sem_train.commands.compare import compare
 from sem_train.commands.evaluate import evaluate
 from sem_train.commands.fit import fit
 from sem_train.commands.gap import gap
+from sem_train.commands.map import group as map_group
 from sem_train.commands.measure import measure
 from sem_train.commands.predict import predict
 from sem_train.commands.report import report
@@ -25,6 +27,8 @@ app.command(epilog="Example: sem-train gap nasa_ebc data/ebc --scale 0.5 --expla
 app.command(epilog="Example: sem-train bench --model unet --model segformer --settings default,channels_last,bf16,all")(
     bench
 )
+app.add_typer(classify, name="classify")
+app.add_typer(map_group, name="map")
 
 
 def main() -> None:

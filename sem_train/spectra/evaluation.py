@@ -24,6 +24,7 @@ COUNTS = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 50_000)
 BINNINGS = (1, 2, 4, 8)
 DRAWN_SPECTRA = 2000
 SEED = 11
+AVERAGED = ("accuracy", "unclassified", "accuracy_of_named", "boundary", "interior", "share_error", "refused")
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,21 @@ def on_scene(
                 rows.append(_map_row(bench.model, method, thinned, dose, binning))
                 told(rows[-1])
     return rows
+
+
+def pooled(data: str, rows: Sequence[Row]) -> Row:
+    """Several scenes as one, each spectrum alike."""
+    scores = [row.scores for row in rows]
+    spectra = sum(s.spectra for s in scores)
+    mean = lambda values: float(np.average(values, weights=[s.spectra for s in scores]))
+    confusion = np.sum([s.confusion for s in scores], axis=0)
+    present = confusion.sum(-1)
+    right = np.nansum([s.recall * s.confusion.sum(-1) for s in scores], axis=0)
+    recall = np.where(present > 0, right / np.maximum(present, 1), np.nan)
+    whole = {name: mean([getattr(s, name) for s in scores]) for name in AVERAGED}
+    found = Scores(spectra, recall=recall, confusion=confusion, **whole)
+    counts = mean([row.counts for row in rows])
+    return Row(data, rows[0].method, counts, rows[0].binning, found, sum(row.seconds for row in rows))
 
 
 def mean_counts(scene: Scene) -> float:

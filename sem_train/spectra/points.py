@@ -16,8 +16,10 @@ from semforge.spectra.lines import Line, lines_of
 BEST = 3
 PATH_STEPS = 32  # of the integral along the way from the known mean to the spectrum
 LINES = 6  # named, at most
-ELEMENTS = ("C N O F Na Mg Al Si P S Cl K Ca Ti V Cr Mn Fe Co Ni Cu Zn Br Sr Y Zr Nb Mo Ag Sn I Ba La Ce Nd Yb Ta W Pt "
-            "Au Pb Bi Th U").split()  # fmt: skip
+ELEMENTS = (
+    "C", "N", "O", "F", "Na", "Mg", "Al", "Si", "P", "S", "Cl", "K", "Ca", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni",
+    "Cu", "Zn", "Br", "Sr", "Y", "Zr", "Nb", "Mo", "Ag", "Sn", "Ba", "La", "Ce", "Yb", "Ta", "W", "Pt", "Au", "Pb",
+)  # fmt: skip
 BAND_EV = 100.0
 
 

@@ -1,0 +1,157 @@
+"""`sem-train map predict`: spectrum images to maps of phases, point spectra to names."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from sem_train.classes import ClassMap, LabelClass
+from sem_train.micrographs.label_tiff import write_label_tiff
+from sem_train.micrographs.pixels import read_pixels
+from sem_train.provenance import commit, machine
+from sem_train.spectra.contents import Card, ShownPhases, ShownSpectrum, ShownTable
+from sem_train.spectra.evaluation import Bench
+from sem_train.spectra.figures import as_png, phase_map_figure
+from sem_train.spectra.mapping import PhaseMap, map_image
+from sem_train.spectra.model import SpectralModel, load_model
+from sem_train.spectra.named import UNCLASSIFIED
+from sem_train.spectra.page import write_page
+from sem_train.spectra.points import NamedSpectrum, name_files
+from sem_train.spectra.references import SUFFIXES
+from sem_train.spectra.scenes import SpectralImage, open_image
+from sem_train.spectra.tables import shares_of_map, write_points, write_shares
+from semforge.errors import InputError
+from semforge.files import whole_file
+from semforge.spectra import read_spectrum
+
+PAGE, TABLE = "map.html", "names.csv"
+
+
+def is_point(path: Path) -> bool:
+    """Whether a file holds a single spectrum, as far as that can be said without reading the counts."""
+    path = Path(path)
+    if path.suffix.lower() in SUFFIXES and path.suffix.lower() != ".hspy":
+        return True
+    if path.suffix.lower() != ".hspy":
+        return False
+    try:
+        read_spectrum(path)
+    except InputError:
+        return False
+    return True
+
+
+def predict_points(run: Path, files: Sequence[Path], out: Path | None = None) -> Iterator[str]:
+    """Name point spectra; a line or two each, and with `out` a table and a page.
+
+    Raises InputError if the run or a file cannot be read, or a spectrum cannot be rebinned to the run's axis.
+    """
+    model = load_model(run)
+    named = name_files(model, files)
+    for one in named:
+        yield from _said(one)
+    if out is not None:
+        write_points(out / TABLE, named)
+        cards = [Card(one.path.name, facts=_facts(one), spectra=(_shown(model, one),), tables=(_table(one),))
+                 for one in named]  # fmt: skip
+        _page(out / PAGE, model, cards, run)
+        yield f"→ {out / TABLE}, {out / PAGE}"
+
+
+def predict_images(
+    run: Path, files: Sequence[Path], out: Path, method: str = "network", binning: int = 1, sample: int = 0,
+    micrograph: Path | None = None, told: Callable[[float], None] | None = None,
+) -> Iterator[str]:  # fmt: skip
+    """Map spectrum images into `out`: labels, confidence, shares and a picture each, and one page.
+
+    Raises InputError if the run or an image cannot be read, an image cannot be rebinned to the run's axis, or there is
+    one micrograph for several images.
+    """
+    if micrograph is not None and len(files) > 1:
+        raise InputError(f"{micrograph}: is of one field, expected one spectrum image with it, found {len(files)}")
+    model = load_model(run)
+    namer = Bench(model, [method]).methods[0]
+    under = read_pixels(micrograph)[0] if micrograph else None
+    cards = []
+    for path in files:
+        image = open_image(path, sample)
+        found = map_image(namer, model.classes, image, model.axis, binning, told=told or (lambda share: None))
+        shares = shares_of_map(found)
+        shown = ShownPhases(
+            found.in_pixels(found.labels), model.classes, under, image.pixel_size_um,
+            found.in_pixels(found.confidence) if found.unmixed else None, tuple(shares),
+        )  # fmt: skip
+        written = write_map(out, path.stem, found, image, shown)
+        write_shares(out / f"{path.stem}_shares.csv", shares)
+        facts = [f"{image.shape[1]} × {image.shape[0]} pixels", image.axis.describe(),
+                 f"{found.counts.mean() / binning**2:.0f} counts a pixel"]  # fmt: skip
+        note = model.beam_note(image.beam_kev)
+        cards.append(Card(path.name, tuple(facts), (note,) if note else (), phases=shown))
+        unnamed = float((found.labels == UNCLASSIFIED).mean())
+        yield f"{path} → {written}"
+        largest = sorted(shares[:-1], key=lambda s: -s.share)[:4]
+        yield "  " + ", ".join(f"{s.name} {s.share:.1%}" for s in largest) + f"; unclassified {unnamed:.1%}"
+        if note:
+            yield f"  {note}"
+    _page(out / PAGE, model, cards, run)
+    yield f"→ {out / PAGE}"
+
+
+def write_map(out: Path, stem: str, found: PhaseMap, image: SpectralImage, shown: ShownPhases) -> Path:
+    """Label map (0 unclassified, then the classes), confidence and picture of a map; gives the label map's path."""
+    labels = out / f"{stem}_labels.tif"
+    write_label_tiff(labels, found.in_pixels(found.labels + 1).astype(np.uint8), class_map(found.classes),
+                     image.pixel_size_um)  # fmt: skip
+    with whole_file(out / f"{stem}_confidence.tif") as temporary:
+        tifffile.imwrite(temporary, found.in_pixels(found.confidence).astype(np.float32))
+    with whole_file(out / f"{stem}_phases.png") as temporary:
+        temporary.write_bytes(as_png(phase_map_figure(shown)))
+    return labels
+
+
+def class_map(classes: Sequence[str]) -> ClassMap:
+    """Of label maps: 0 is what has no name."""
+    first = LabelClass(name="unclassified", role="outside")
+    return ClassMap(classes=(first, *(LabelClass(name=name, role="particle") for name in classes)))
+
+
+def _said(one: NamedSpectrum) -> Iterator[str]:
+    best = ", ".join(f"{name} {p:.2f}" for name, p in one.best)
+    if one.name is None:
+        yield f"{one.path}: unclassified, {one.why}" + (f" (nearest: {best})" if best else "")
+    else:
+        lines = ", ".join(d.line for d in one.deciders if d.weight > 0)
+        yield f"{one.path}: {one.name} ({best}); distance {one.distance:.2f}; by {lines}"
+    if one.note:
+        yield f"  {one.note}"
+
+
+def _facts(one: NamedSpectrum) -> tuple[str, ...]:
+    beam = (f"{one.spectrum.beam_kev:g} kV",) if one.spectrum.beam_kev else ()
+    return (*beam, one.spectrum.axis.describe(), f"{one.counts:.0f} counts")
+
+
+def _shown(model: SpectralModel, one: NamedSpectrum) -> ShownSpectrum:
+    elements = tuple(dict.fromkeys(d.line.split()[0] for d in one.deciders if not d.line.endswith("keV")))
+    note = f"named {one.name}, probability {one.best[0][1]:.2f}" if one.name else f"unclassified: {one.why}"
+    return ShownSpectrum(
+        one.path.name, one.spectrum.counts, one.spectrum.axis, one.spectrum.beam_kev,
+        tuple(dict.fromkeys((*one.spectrum.elements, *elements))), note,
+        deciding=tuple((d.low_kev, d.high_kev, d.weight) for d in one.deciders),
+    )  # fmt: skip
+
+
+def _table(one: NamedSpectrum) -> ShownTable:
+    rows = tuple((name, round(p, 4)) for name, p in one.best)
+    return ShownTable(
+        "Likeliest classes", ("class", "probability"), rows, f"Distance {one.distance:.2f}; above 1: like none."
+    )
+
+
+def _page(path: Path, model: SpectralModel, cards: Sequence[Card], run: Path) -> None:
+    write_page(
+        path, f"Phases by {model.config.name}", cards,
+        provenance={"run": str(run), "commit": commit() or "unknown", "machine": machine()},
+        command=f"sem-train map predict {run}",
+    )  # fmt: skip
