@@ -1,0 +1,1 @@
+"""Particles named one by one: by their picture, by their spectrum, by both."""

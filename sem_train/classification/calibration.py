@@ -1,0 +1,133 @@
+"""How far a classifier's probabilities can be believed, and when a particle is like none that it knows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, logsumexp, softmax
+from sklearn.covariance import LedoitWolf
+
+MODES = ("both", "image", "spectrum")  # what of a particle was there
+BINS = 15  # of confidence
+TEMPERATURES = (0.05, 20.0)
+
+
+@dataclass(frozen=True)
+class Familiar:
+    """Where the features of known particles lie: a mean a class, and what whitens their spread about it."""
+
+    means: np.ndarray  # (k, D)
+    precision: np.ndarray  # (D, D)
+
+    @classmethod
+    def of(cls, features: np.ndarray, labels: np.ndarray, n_classes: int) -> "Familiar":
+        """Of features (N, D) of particles of each class; the spread is shrunk as by Ledoit and Wolf (2004)."""
+        means = np.stack([features[labels == c].mean(axis=0) for c in range(n_classes)])
+        spread = LedoitWolf(assume_centered=True).fit(features - means[labels])
+        return cls(means, spread.precision_)
+
+    def distances(self, features: np.ndarray) -> np.ndarray:
+        """Squared Mahalanobis distance (N,) to the nearest class."""
+        off = features[:, None] - self.means
+        return np.einsum("nkd,de,nke->nk", off, self.precision, off).min(axis=1)
+
+
+Score = Callable[[np.ndarray, np.ndarray, Familiar | None], np.ndarray]  # logits and features; higher: more familiar
+SCORES: dict[str, Score] = {
+    "mahalanobis": lambda logits, features, familiar: -familiar.distances(features),
+    "energy": lambda logits, features, familiar: logsumexp(logits, axis=1),
+    "max_probability": lambda logits, features, familiar: softmax(logits, axis=1).max(axis=1),
+}
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What was worked out for particles of which the same was there."""
+
+    temperature: float = 1.0
+    threshold: float | None = None  # of the score, below it a particle is rejected
+    familiar: Familiar | None = None
+    particles: int = 0  # held out, that it was worked out on
+    ece_before: float = float("nan")
+    ece_after: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a run worked out on its held-out particles; without any, probabilities are as they are, none rejected."""
+
+    reject: str = "max_probability"
+    false_rejection: float = 0.05
+    modes: dict[str, Mode] = field(default_factory=dict)
+
+    def probabilities(self, logits: np.ndarray, mode: str) -> np.ndarray:
+        """(N, k) of logits (N, k)."""
+        return softmax(logits / self.mode(mode).temperature, axis=1)
+
+    def rejected(self, logits: np.ndarray, features: np.ndarray, mode: str) -> np.ndarray:
+        """Which particles (N,) are like none that was trained on."""
+        known = self.mode(mode)
+        if known.threshold is None:
+            return np.zeros(len(logits), bool)
+        return SCORES[self.reject](logits, features, known.familiar) < known.threshold
+
+    def mode(self, name: str) -> Mode:
+        """What is known of a mode; of one that nothing was held out for, nothing."""
+        return self.modes.get(name, Mode())
+
+    def stored(self) -> dict:
+        """As a checkpoint keeps it."""
+        modes = {
+            name: {**{k: v for k, v in vars(mode).items() if k != "familiar"},
+                   "familiar": mode.familiar and {k: torch.from_numpy(v) for k, v in vars(mode.familiar).items()}}
+            for name, mode in self.modes.items()
+        }  # fmt: skip
+        return {"reject": self.reject, "false_rejection": self.false_rejection, "modes": modes}
+
+    @classmethod
+    def from_stored(cls, stored: dict) -> "Calibration":
+        """What `stored` gave."""
+        modes = {}
+        for name, values in stored["modes"].items():
+            familiar = values["familiar"]
+            near = Familiar(**{k: v.numpy() for k, v in familiar.items()}) if familiar else None
+            modes[name] = Mode(**{**values, "familiar": near})
+        return cls(stored["reject"], stored["false_rejection"], modes)
+
+
+def calibrated(
+    logits: np.ndarray, features: np.ndarray, labels: np.ndarray, familiar: Familiar | None, reject: str,
+    false_rejection: float,
+) -> Mode:  # fmt: skip
+    """Temperature and threshold from held-out particles: logits (N, k), features (N, D), class ids (N,)."""
+    temperature = fit_temperature(logits, labels)
+    scores = SCORES[reject](logits, features, familiar)
+    return Mode(
+        temperature=temperature, threshold=float(np.quantile(scores, false_rejection)),
+        familiar=familiar if reject == "mahalanobis" else None, particles=len(labels),
+        ece_before=expected_calibration_error(softmax(logits, axis=1), labels),
+        ece_after=expected_calibration_error(softmax(logits / temperature, axis=1), labels),
+    )  # fmt: skip
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The divisor of logits (N, k) under which the labels (N,) are likeliest (Guo et al. 2017)."""
+    every = np.arange(len(labels))
+    loss = lambda log_t: -log_softmax(logits / np.exp(log_t), axis=1)[every, labels].mean()
+    return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x))
+
+
+def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
+    """Mean distance between confidence and share of right answers, over bins of confidence by their weight."""
+    return float(sum(weight * abs(right - sure) for sure, right, weight in reliability(probabilities, labels, bins)))
+
+
+def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> list[tuple[float, float, float]]:
+    """Mean confidence, share of right answers and share of the particles, of each bin that is not empty."""
+    sure = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    where = np.minimum((sure * bins).astype(int), bins - 1)
+    inside = [where == b for b in range(bins)]
+    return [(float(sure[m].mean()), float(right[m].mean()), float(m.mean())) for m in inside if m.any()]
