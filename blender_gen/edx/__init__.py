@@ -4,6 +4,7 @@
 """
 
 from blender_gen.edx.conditions import Conditions, Detector
-from blender_gen.edx.spectrum import film_share, phase, phase_spectrum, xray_range_um
+from blender_gen.edx.minerals import phase
+from blender_gen.edx.spectrum import film_share, phase_spectrum, xray_range_um
 
 __all__ = ["Conditions", "Detector", "film_share", "phase", "phase_spectrum", "xray_range_um"]

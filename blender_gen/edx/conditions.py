@@ -25,8 +25,7 @@ class Detector:
     fast_threshold_kev: float = 0.8  # softest photon that the fast channel sees
     threshold_kev: float = 0.0  # softest pulse that is counted
     strobe: float = 0.0  # counts of the peak at zero energy per nA s
-    tail: float = 0.0  # share of a soft line's counts that lose part of their charge
-    charge_loss_ev: float = 0.0  # by how much carbon's peak lies too low: charge lost below the entrance contact
+    tail: float = 0.0  # charge lost below the entrance contact: share of O Kα's counts that it moves out of the peak
 
     def __post_init__(self) -> None:
         _expect("resolution_ev", self.resolution_ev, 100.0, 400.0)
@@ -42,7 +41,6 @@ class Detector:
         _expect("threshold_kev", self.threshold_kev, 0.0, 2.0)
         _expect("strobe", self.strobe, 0.0, math.inf)
         _expect("tail", self.tail, 0.0, 0.5)
-        _expect("charge_loss_ev", self.charge_loss_ev, 0.0, 60.0)
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,8 @@ class Conditions:
 
     beam_kev: float = 15.0
     axis: EnergyAxis = field(default_factory=lambda: EnergyAxis(2048, 10.0))
-    take_off_deg: float = 40.0  # of the detector above the specimen's surface
+    take_off_deg: float = 40.0  # of the detector above the horizontal
+    tilt_deg: float = 0.0  # of the surface towards the detector; grains have facets
     solid_angle_sr: float = 0.02
     detector: Detector = field(default_factory=Detector)
     coat: str | None = None  # a material of materials.yaml, sputtered or evaporated onto the specimen
@@ -62,12 +61,22 @@ class Conditions:
     def __post_init__(self) -> None:
         _expect("beam_kev", self.beam_kev, 1.0, 60.0)
         _expect("take_off_deg", self.take_off_deg, 5.0, 90.0)
+        _expect("tilt_deg", self.tilt_deg, 5.0 - self.take_off_deg, 75.0)
         _expect("solid_angle_sr", self.solid_angle_sr, 1e-5, 2 * math.pi)
         _expect("coat_nm", self.coat_nm, 0.0, 200.0)
         _expect("background", self.background, 0.0, 10.0)
         _expect("current_na", self.current_na, 0.0, 1000.0)
         if self.coat is not None and self.coat not in materials():
             raise InputError(f"coat: found {self.coat!r}, expected a material of materials.yaml, e.g. carbon or Au")
+
+    @property
+    def way_out(self) -> float:
+        """How much longer than its depth below the surface, at normal incidence, a photon's way to the detector is.
+
+        Under a tilted surface electrons reach less deep, by the cosine of the tilt.
+        """
+        tilt = math.radians(self.tilt_deg)
+        return math.cos(tilt) / min(math.sin(math.radians(self.take_off_deg) + tilt), 1.0)
 
     @property
     def coat_material(self) -> Material | None:

@@ -1,8 +1,8 @@
 """Where below the surface a shell is ionised: phi(rho z) of Pouchou & Pichoir's model XPP.
 
 Source: Pouchou & Pichoir 1991, in Heinrich & Newbury (eds), Electron Probe Quantitation, Plenum, pp. 31-75.
-phi(rho z) = A exp(-a rho z) + (B rho z + phi0 - A) exp(-b rho z), rho z in g/cm2. Its moments come from the stopping power,
-the backscattered electrons and the range of the material; the absorbed share of the photons has a closed form.
+phi(rho z) = A exp(-a rho z) + (B rho z + phi0 - A) exp(-b rho z), rho z in g/cm2. Its moments come from the stopping
+power, the backscattered electrons and the range of the material; the absorbed share of the photons has a closed form.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """Characteristic photons: how many a beam electron makes, and how many leave towards the detector.
 
-Sources: ionisation, Bethe with the constants of Powell 1976; stopping power, Joy & Luo 1989; what backscattered electrons
-take with them, Love & Scott 1978 (10.1088/0022-3727/11/10/002); yields and rates, xraylib; depths, `depth_distribution`.
+Sources: ionisation, Bethe with the constants of Powell 1976; stopping power, Joy & Luo 1989; what backscattered
+electrons take with them, Love & Scott 1978 (10.1088/0022-3727/11/10/002); yields and rates, xraylib; depths, see
+`depth_distribution`.
 """
 
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from semforge.spectra.lines import (
 ELECTRONS = {"K": 2, "L1": 2, "L2": 2, "L3": 4, "M1": 2, "M2": 2, "M3": 4, "M4": 4, "M5": 6}
 BETHE = {"K": 0.9, "L": 0.75, "M": 0.6}  # b_s; within 15 %
 CROSS_SECTION = 6.51e-20  # cm2 keV2
-STEPS = 48  # of the integral along the electron's way
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)  # of the integral along the electron's way
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,11 @@ def ionisations(material: Material, element: str, shell: str, beam_kev: float) -
     edge = edge_kev(element, shell)
     if edge is None or edge >= beam_kev:
         return 0.0
-    nodes, weights = np.polynomial.legendre.leggauss(STEPS)
     half = np.log(beam_kev / edge) / 2
-    energies = edge * np.exp(half * (nodes + 1))  # even steps in ln E: the cross-section rises there
+    energies = edge * np.exp(half * (NODES + 1))  # even steps in ln E: the cross-section rises there
     q = _cross_section(shell, edge, energies)
     fraction = dict(material.mass_fractions).get(element, 0.0)
-    along = (q / stopping_power(material, energies) * energies * weights).sum() * half
+    along = (q / stopping_power(material, energies) * energies * WEIGHTS).sum() * half
     return float(AVOGADRO * fraction / atomic_weight(element) * along)
 
 
@@ -124,16 +124,20 @@ def generated(material: Material, beam_kev: float) -> Generated:
     if not lines:
         elements = ", ".join(element for element, _ in material.mass_fractions)
         raise InputError(
-            f"{material.name}: none of its elements ({elements}) has a line that {beam_kev:g} keV excites; raise the beam energy"
+            f"{material.name}: none of its elements ({elements}) has a line that {beam_kev:g} keV excites; "
+            "raise the beam energy"
         )
     edges = np.array([edge_kev(line.element, line.shell) for line in lines])
     exponents = np.array([exponent_of(line.shell, line.element) for line in lines])
     return Generated(tuple(lines), np.array(photons), edges, exponents)
 
 
-def emitted(material: Material, beam_kev: float, take_off_deg: float) -> np.ndarray:
-    """Photons a beam electron of each line of `generated` that are not absorbed on the way to the detector."""
+def emitted(material: Material, beam_kev: float, way_out: float) -> np.ndarray:
+    """Photons a beam electron of each line of `generated` that are not absorbed on the way to the detector.
+
+    `way_out` is the length of that way over the depth: 1/sin(take-off) for a flat specimen.
+    """
     made = generated(material, beam_kev)
     depths = depth_distribution(material, beam_kev, made.edges_kev, made.exponents)
-    chi = attenuation(material, made.energies_kev) / np.sin(np.radians(take_off_deg))
+    chi = attenuation(material, made.energies_kev) * way_out
     return made.photons * depths.emitted(chi) / depths.emitted(np.zeros(1))

@@ -1,5 +1,7 @@
 """Natural compositions: a mineral is a mixture of end members, no two grains the same."""
 
+import difflib
+import re
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -9,6 +11,7 @@ import yaml
 
 from blender_gen.phases import Material, materials, parse_formula
 from semforge.errors import InputError
+from semforge.spectra.lines import atomic_weight
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,11 @@ def specimen(name: str, rng: np.random.Generator) -> Material:
     """A grain of a mineral, or the material itself where no ranges are known. InputError if there is none."""
     if name in minerals():
         return minerals()[name].drawn(rng)
-    return known(name)
+    return phase(name)
 
 
-def known(name: str) -> Material:
+def phase(name: str) -> Material:
     """A material by name. Raises InputError that names the nearest ones."""
-    import difflib
-
     table = materials()
     if name in table:
         return table[name]
@@ -69,8 +70,4 @@ def known(name: str) -> Material:
 
 def molar_mass(formula: str) -> float:
     """g/mol of a formula."""
-    import re
-
-    from semforge.spectra.lines import atomic_weight
-
     return sum(float(n or 1) * atomic_weight(e) for e, n in re.findall(r"([A-Z][a-z]?)(\d*\.?\d*)", formula))

@@ -6,8 +6,8 @@ Sources: width, Fiori & Newbury 1978; escape, Reed & Ware 1972 (10.1088/0022-373
 from functools import lru_cache
 
 import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import fftconvolve
 from scipy.special import ndtr
 
 from blender_gen.edx.attenuation import attenuation, transmission
@@ -22,6 +22,9 @@ FANO_EV = 2.5  # widening in eV2 an eV of energy: 5.545 times Fano factor times 
 ESCAPE_KEV = 1.740  # Si Kα
 SILICON_EDGE_KEV = 1.839
 JUMP_SHARE = 0.92  # share of the photons above the edge that silicon's K shell absorbs
+OXYGEN_KEV = 0.525
+BINS = 40  # of the share of charge that is lost
+THRESHOLD_SIGMA_KEV = 0.02
 REACH = 6.0  # standard deviations of a peak that are drawn
 
 SILICON = Material("silicon", (("Si", 1.0),), 2.33)
@@ -29,11 +32,10 @@ ICE = Material("ice", tuple(parse_formula("H2O").items()), 0.92)
 POLYMER = Material("window", tuple(parse_formula("C10H12O5").items()), 1.4)
 NITRIDE = Material("window", tuple(parse_formula("Si3N4").items()), 3.1)
 ALUMINIUM = Material("aluminium", (("Al", 1.0),), 2.70)
-GRID = 0.78  # open share of the silicon grid that carries a polymer window
-# window: layers and thickness in µm, open share
+# window: layers and their thickness in µm
 LAYERS: dict[str, tuple[tuple[Material, float], ...]] = {
     "polymer": ((POLYMER, 0.3),),
-    "silicon_nitride": ((NITRIDE, 0.1), (ALUMINIUM, 0.02)),
+    "silicon_nitride": ((NITRIDE, 0.04), (ALUMINIUM, 0.03)),
     "none": (),
 }
 
@@ -110,15 +112,55 @@ def with_escape(axis: EnergyAxis, counts: np.ndarray) -> np.ndarray:
     return counts - share + moved
 
 
-def with_pile_up(axis: EnergyAxis, rates: np.ndarray, pair_s: float) -> np.ndarray:
-    """Counts a second and channel, of which those within `pair_s` of another one are counted as one of both energies.
+def with_lost_charge(
+    axis: EnergyAxis, tail: float, energies_kev: np.ndarray, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Photons of which some lose charge below the entrance contact: energies and counts of what is left of the peaks,
+    and the rest by channel.
+
+    A photon that is absorbed at depth z keeps 1 - exp(-z/t) of its charge (Popp et al. 2000, Scholze & Procop 2009).
+    So the lost share x is distributed as L x^(L-1), L = mu t: steep at 0 for hard photons, flat for soft ones. `tail`
+    is L at O Kα. What loses less than a `BINS`th stays in the peak, which shifts.
+    """
+    strength = tail * lost_charge(energies_kev)
+    lost = np.arange(BINS + 1) / BINS
+    beyond = np.diff(lost ** strength[:, None], axis=1)  # share of the photons by share of charge lost
+    kept = energies_kev * (1 - strength / (1 + strength) / BINS)
+    rest = energies_kev[:, None] * (1 - (lost[1:-1] + lost[2:]) / 2)
+    channels = np.rint((rest * 1e3 - axis.offset_ev) / axis.width_ev).astype(int)
+    inside = (channels >= 0) & (channels < axis.channels)
+    moved = (counts[:, None] * beyond[:, 1:])[inside]
+    return kept, counts * beyond[:, 0], np.bincount(channels[inside], moved, axis.channels)
+
+
+def lost_charge(energies_kev: np.ndarray) -> np.ndarray:
+    """Silicon's attenuation beside that at O Kα."""
+    return attenuation(SILICON, energies_kev) / float(attenuation(SILICON, np.array([OXYGEN_KEV]))[0])
+
+
+def counted(detector: Detector, axis: EnergyAxis) -> np.ndarray:
+    """Share of the pulses of each channel that the lower threshold lets pass."""
+    if not detector.threshold_kev:
+        return np.ones(axis.channels)
+    return ndtr((axis.energies_kev - detector.threshold_kev) / THRESHOLD_SIGMA_KEV)
+
+
+def with_pile_up(axis: EnergyAxis, rates: np.ndarray, detector: Detector) -> np.ndarray:
+    """Counts a second and channel, of which two that come too close to each other count as one of both energies.
 
     First order: photons that come in threes are left out. Energy is conserved but for what leaves the axis.
     """
+    pair_s = detector.pulse_pair_us * 1e-6
+    soft_s = pair_s if detector.soft_pair_us is None else detector.soft_pair_us * 1e-6
+    hard = np.where(axis.energies_kev >= detector.fast_threshold_kev, rates, 0.0)
+    soft = rates - hard
+    length = next_fast_len(2 * axis.channels, real=True)
+    hard_waves, soft_waves = rfft(hard, length), rfft(soft, length)
+    together = irfft(pair_s * hard_waves**2 + soft_s * soft_waves * (2 * hard_waves + soft_waves), length)
     shift = round(axis.offset_ev / axis.width_ev)  # channel i + j + shift holds the sum
-    together = fftconvolve(rates, rates) * pair_s
     sums = np.zeros_like(rates)
     start = max(shift, 0)
     piece = together[max(-shift, 0) : max(-shift, 0) + len(rates) - start]
     sums[start : start + len(piece)] = np.maximum(piece, 0.0)
-    return rates * (1 - 2 * rates.sum() * pair_s) + sums
+    lost = 2 * (hard * (pair_s * hard.sum() + soft_s * soft.sum()) + soft * soft_s * rates.sum())
+    return np.maximum(rates - lost, 0.0) + sums

@@ -13,61 +13,57 @@ from blender_gen.edx.emission import emitted, generated
 from blender_gen.edx.response import (
     ESCAPE_KEV,
     broadened,
+    counted,
     drawn_lines,
     efficiency,
     escape_share,
     with_escape,
+    with_lost_charge,
     with_pile_up,
 )
-from blender_gen.phases import Material, materials
+from blender_gen.phases import Material
 from semforge.errors import InputError
 
 ELECTRONS_A_NA_S = 6.241509e9
+SOFT_KEV = 5.0
 
 
-def phase(name: str) -> Material:
-    """A material by name. Raises InputError that names the nearest ones."""
-    import difflib
-
-    table = materials()
-    if name in table:
-        return table[name]
-    near = difflib.get_close_matches(name, table, n=3)
-    hint = f"did you mean {', '.join(near)}?" if near else "see blender_gen/assets/materials.yaml"
-    raise InputError(f"phase {name!r} is not a material; {hint}")
-
-
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def phase_spectrum(material: Material, conditions: Conditions) -> np.ndarray:
     """Expected counts (C,) per nA s of a bulk specimen of one phase; read-only, cached.
 
     Raises InputError, naming the phase, if the beam excites no line of it.
     """
-    spectrum = detected(*line_counts(material, conditions), continuum_counts(material, conditions), conditions)
+    spectrum = piled_up(alone(material, conditions), conditions)
     spectrum.flags.writeable = False
     return spectrum
 
 
+def alone(material: Material, conditions: Conditions) -> np.ndarray:
+    """As `phase_spectrum`, before photons pile up: what is to be mixed with other phases."""
+    return detected(*line_counts(material, conditions), continuum_counts(material, conditions), conditions)
+
+
 def line_counts(material: Material, conditions: Conditions) -> tuple[np.ndarray, np.ndarray]:
     """Energies in keV and expected counts per nA s of all lines, the coat's too, before escape and pile-up."""
-    beam, take_off = conditions.beam_kev, conditions.take_off_deg
+    beam, way_out = conditions.beam_kev, conditions.way_out
     energies = generated(material, beam).energies_kev
-    photons = emitted(material, beam, take_off)
+    photons = emitted(material, beam, way_out)
     coat = conditions.coat_material
     if coat is not None:
-        photons = photons * passed(coat, conditions.coat_nm, take_off, energies)
+        photons = photons * passed(coat, conditions.coat_nm, way_out, energies)
         energies = np.concatenate([energies, generated(coat, beam).energies_kev])
-        photons = np.concatenate([photons, photons_of(coat, conditions.coat_nm, material, beam, take_off)])
+        photons = np.concatenate([photons, photons_of(coat, conditions.coat_nm, material, beam, way_out)])
     return energies, photons * efficiency(conditions.detector, energies) * _reach(conditions)
 
 
 def continuum_counts(material: Material, conditions: Conditions) -> np.ndarray:
     """Expected bremsstrahlung (C,) per nA s and channel, before the detector's width."""
     energies = conditions.axis.energies_kev
-    photons = bremsstrahlung(material, conditions.beam_kev, conditions.take_off_deg, energies)
+    photons = bremsstrahlung(material, conditions.beam_kev, conditions.way_out, energies)
     coat = conditions.coat_material
     if coat is not None:
-        photons = photons * passed(coat, conditions.coat_nm, conditions.take_off_deg, energies)
+        photons = photons * passed(coat, conditions.coat_nm, conditions.way_out, energies)
     per_channel = _reach(conditions) * conditions.background * conditions.axis.width_ev * 1e-3
     return photons * efficiency(conditions.detector, energies) * per_channel
 
@@ -80,12 +76,25 @@ def detected(energies_kev: np.ndarray, counts: np.ndarray, continuum: np.ndarray
         energies_kev = np.concatenate([energies_kev, energies_kev - ESCAPE_KEV])
         counts = np.concatenate([counts * (1 - share), counts * share])
         continuum = with_escape(axis, continuum)
+    by_channel = continuum
+    if detector.tail:
+        energies_kev, counts, lost = with_lost_charge(axis, detector.tail, energies_kev, counts)
+        soft = slice(0, max(axis.channel_of(SOFT_KEV), 0))  # harder photons are absorbed below that layer
+        _, kept, dull = with_lost_charge(axis, detector.tail, np.maximum(axis.energies_kev[soft], 0.1), continuum[soft])
+        by_channel = np.concatenate([kept, continuum[soft.stop :]]) + dull + lost
     spectrum = drawn_lines(axis, detector.resolution_ev, energies_kev, counts)
-    spectrum += broadened(axis, detector.resolution_ev, continuum)
-    if detector.pulse_pair_us and conditions.current_na:
-        rates = spectrum * conditions.current_na
-        spectrum = with_pile_up(axis, rates, detector.pulse_pair_us * 1e-6) / conditions.current_na
-    return np.maximum(spectrum, 0.0)
+    spectrum += broadened(axis, detector.resolution_ev, by_channel)
+    if detector.strobe:
+        spectrum += drawn_lines(axis, detector.resolution_ev, np.zeros(1), np.array([detector.strobe]))
+    return np.maximum(spectrum, 0.0) * counted(detector, axis)
+
+
+def piled_up(spectrum: np.ndarray, conditions: Conditions) -> np.ndarray:
+    """A spectrum per nA s at the rate of the conditions' current, with photons that come together counted as one."""
+    if not (conditions.detector.pulse_pair_us and conditions.current_na):
+        return spectrum
+    rates = spectrum * conditions.current_na
+    return with_pile_up(conditions.axis, rates, conditions.detector) / conditions.current_na
 
 
 def film_share(material: Material, thickness_um: float, conditions: Conditions) -> float:
@@ -97,7 +106,7 @@ def film_share(material: Material, thickness_um: float, conditions: Conditions) 
         raise InputError(f"{material.name}: found a thickness of {thickness_um:g} µm, expected 0 or more")
     made = generated(material, conditions.beam_kev)
     depths = depth_distribution(material, conditions.beam_kev, made.edges_kev, made.exponents)
-    chi = attenuation(material, made.energies_kev) / np.sin(np.radians(conditions.take_off_deg))
+    chi = attenuation(material, made.energies_kev) * conditions.way_out
     bulk, film = depths.emitted(chi), depths.emitted_to(material.density_g_cm3 * thickness_um * 1e-4, chi)
     _, counts = line_counts(material, conditions)
     return float(np.clip((counts * film / bulk).sum() / counts.sum(), 0.0, 1.0))
