@@ -8,9 +8,9 @@ import numpy as np
 from blender_gen.edx.conditions import Conditions, Detector
 from blender_gen.edx.counts import noisy, simulate_image
 from blender_gen.edx.maps import element_maps, mappable, windows
-from blender_gen.edx.mixing import Ground, Mixture, mixture
+from blender_gen.edx.mixing import Ground, Mixture, Seen, mixture
 from blender_gen.edx.particles import expected_spectrum, largest, scanned
-from blender_gen.edx.shadow import Shadow, passing
+from blender_gen.edx.shadow import Way, passing
 from blender_gen.edx.spectrum import phase_spectrum, xray_range_um
 from blender_gen.imaging import Target
 from blender_gen.imaging.conditions import Drawn, draw
@@ -79,7 +79,7 @@ def acquire(recipe: Recipe, target: Target, instance: np.ndarray, rng: np.random
     detector = draw(settings.detector, rng)
     conditions = _conditions(settings, drawn, detector)
     mixed = mixture(target, conditions, detector.azimuth_deg, _ground(recipe))
-    present = mixed.shares.reshape(-1, len(target.solids)).any(axis=0)
+    present = mixed.column.any(axis=(0, 1))
     a_na_s = np.zeros((len(target.solids), settings.channels))
     for number in np.flatnonzero(present):
         a_na_s[number] = phase_spectrum(target.solids[number], conditions)
@@ -90,17 +90,18 @@ def acquire(recipe: Recipe, target: Target, instance: np.ndarray, rng: np.random
     record = _record(recipe, drawn, detector, [window.record() for window in chosen])
     if "particles" in settings.store:
         arrays |= _particles(settings, drawn, mixed, target, instance, a_na_s, conditions, rng)
+    if settings.pixelwise or "shares" in settings.store:
+        seen, shape = _binned(mixed.everywhere(), instance.shape, settings.binning)
+        if "shares" in settings.store:
+            shares = np.rint(255 * np.clip(seen.shares, 0, 1)).astype(np.uint8)
+            arrays["shares"] = np.ascontiguousarray(shares.T).reshape(-1, *shape)
     if settings.pixelwise:
-        small = _binned(mixed, settings.binning)
-        counts, nas = _image(settings, drawn, small, target, a_na_s, conditions, rng)
-        record["pixel_na_s"] = nas
+        counts, record["pixel_na_s"] = _image(drawn, seen, target, a_na_s, conditions, rng)
+        counts = counts.reshape(*shape, settings.channels)
         if "image" in settings.store:
             arrays["spectrum_image"] = counts
         if "maps" in settings.store:
             arrays["element_maps"] = element_maps(counts, chosen, axis_of(settings), settings.net_maps)
-    if "shares" in settings.store:
-        shares = np.moveaxis(_binned(mixed, settings.binning).shares, -1, 0)
-        arrays["shares"] = np.rint(255 * np.clip(shares, 0, 1)).astype(np.uint8)
     return Acquired(arrays, record)
 
 
@@ -113,33 +114,28 @@ def _particles(
     whose = np.zeros(settings.particles_max, dtype=np.uint32)
     shares = np.zeros((settings.particles_max, len(target.solids)), dtype=np.float32)
     whose[: len(numbers)] = numbers
-    for row, places in enumerate(scanned(instance, numbers, settings.particle_scan == "point")):
-        expected, shares[row] = expected_spectrum(mixed, places, a_na_s, target.solids, conditions.axis)
+    for row, (rows, columns) in enumerate(scanned(instance, numbers, settings.particle_scan == "point")):
+        expected, shares[row] = expected_spectrum(mixed.at(rows, columns), a_na_s, target.solids, conditions.axis)
         dose = _dose(drawn.live_s, drawn.counts, drawn.current_na, expected)
         spectra[row] = noisy(expected * dose, rng)
     return {"particle_spectra": spectra, "particle_instance": whose, "particle_shares": shares}
 
 
 def _image(
-    settings: Edx, drawn: Drawn, mixed: Mixture, target: Target, a_na_s: np.ndarray, conditions: Conditions,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, float]:  # fmt: skip
-    """Counts (H, W, C) uint16 and the dose of a pixel in nA s."""
-    energies = conditions.axis.energies_kev
-    kinds = list(mixed.shadow.kinds())
-    seen = {kind: a_na_s * passing(kind, target.solids, energies) for kind in kinds}
-    total = np.zeros(mixed.shares.shape[:2])
-    for kind in kinds:
-        here = mixed.shadow.pixels(kind)
-        total[here] = np.einsum("np,p->n", mixed.shares[here], seen[kind].sum(axis=1))
+    drawn: Drawn, seen: Seen, target: Target, a_na_s: np.ndarray, conditions: Conditions, rng: np.random.Generator
+) -> tuple[np.ndarray, float]:
+    """Counts (n, C) uint16 of the pixels and the dose of each in nA s."""
+    kinds = seen.way.kinds()
+    spectra = [a_na_s * passing(kind, target.solids, conditions.axis.energies_kev) for kind, _ in kinds]
+    each = zip(kinds, spectra, strict=True)
+    total = sum(float(np.einsum("np,p->", seen.shares[at], one.sum(axis=1))) for (_, at), one in each)
     wanted = drawn.counts if drawn.pixel_counts is None else drawn.pixel_counts
-    nas = drawn.live_s * drawn.current_na if wanted is None else wanted / max(float(total.mean()), 1e-300)
+    nas = drawn.live_s * drawn.current_na if wanted is None else wanted * len(seen.shares) / max(total, 1e-300)
     if len(kinds) == 1:
-        return simulate_image(mixed.shares, seen[kinds[0]] * nas, rng), nas
-    counts = np.zeros((*total.shape, settings.channels), dtype=np.uint16)
-    for kind in kinds:
-        here = mixed.shadow.pixels(kind)
-        counts[here] = simulate_image(mixed.shares[here][:, None], seen[kind] * nas, rng)[:, 0]
+        return simulate_image(seen.shares[None], spectra[0] * nas, rng)[0], nas
+    counts = np.empty((len(seen.shares), a_na_s.shape[1]), dtype=np.uint16)
+    for (_, at), one in zip(kinds, spectra, strict=True):
+        counts[at] = simulate_image(seen.shares[at][None], one * nas, rng)[0]
     return counts, nas
 
 
@@ -151,18 +147,20 @@ def _dose(live_s: float | None, counts: float | None, current_na: float, expecte
     return counts / max(float(expected.sum()), 1e-300)
 
 
-def _binned(mixed: Mixture, size: int) -> Mixture:
-    """The mixture of blocks of pixels; a block sees the detector as its middle pixel does. What is left over is cut."""
-    if size == 1:
-        return mixed
-    height, width, number = mixed.shares.shape
+def _binned(seen: Seen, shape: tuple[int, ...], size: int) -> tuple[Seen, tuple[int, int]]:
+    """The mixture of blocks of the pixels of a picture, and how many rows and columns of blocks there are.
+
+    A block sees the detector as its middle pixel does. What is left over at the right and at the bottom is cut off.
+    """
+    height, width = shape
     rows, columns = height // size, width // size
-    blocks = mixed.shares[: rows * size, : columns * size].reshape(rows, size, columns, size, number)
-    middle = slice(size // 2, None, size)
-    shadow = Shadow(
-        mixed.shadow.length[middle, middle][:rows, :columns], mixed.shadow.solid[middle, middle][:rows, :columns]
-    )
-    return Mixture(blocks.mean(axis=(1, 3)), shadow)
+    if size == 1:
+        return seen, (rows, columns)
+    shares = seen.shares.reshape(height, width, -1)[: rows * size, : columns * size]
+    shares = shares.reshape(rows, size, columns, size, -1).mean(axis=(1, 3)).reshape(rows * columns, -1)
+    middle = np.arange(height * width).reshape(height, width)[size // 2 :: size, size // 2 :: size]
+    middle = middle[:rows, :columns].ravel()
+    return Seen(shares, Way(seen.way.length[middle], seen.way.solid[middle])), (rows, columns)
 
 
 def _conditions(settings: Edx, drawn: Drawn, detector: Drawn) -> Conditions:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from blender_gen.edx.conditions import Conditions
-from blender_gen.edx.shadow import Shadow, way_to_detector
+from blender_gen.edx.shadow import Way, way_to_detector
 from blender_gen.edx.spectrum import film_share, xray_range_um
 from blender_gen.imaging import Target
 from blender_gen.phases import Material
@@ -27,18 +27,6 @@ REACH = 4.0  # standard deviations
 
 
 @dataclass(frozen=True)
-class Mixture:
-    """What the X-rays of each pixel are made of.
-
-    `shares` (H, W, P) float32 belong to the solids of a target, 0 or more; they sum to 1 unless part of the beam goes
-    through the specimen into nothing.
-    """
-
-    shares: np.ndarray
-    shadow: Shadow  # what lies between the pixel and the detector
-
-
-@dataclass(frozen=True)
 class Ground:
     """What bodies stand on."""
 
@@ -46,16 +34,50 @@ class Ground:
     film: bool  # as thick as the target's `path_um` of that solid; else bulk
 
 
-def mixture(target: Target, conditions: Conditions, azimuth_deg: float, ground: Ground | None) -> Mixture:
-    """Shares of the target's solids in the X-rays of each pixel.
+@dataclass(frozen=True)
+class Seen:
+    """What the X-rays of n pixels are made of, in the order in which the pixels were asked for.
 
-    A specimen without `ground` is a section: what is seen goes on downwards. `azimuth_deg` is where the detector
-    stands, anticlockwise from the picture's right.
+    `shares` (n, P) float32 belong to the solids of a target, 0 or more; they sum to 1 unless part of the beam goes
+    through the specimen into nothing.
     """
+
+    shares: np.ndarray
+    way: Way  # to the detector
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A specimen under the beam, from which the mixture of any pixels can be had."""
+
+    column: np.ndarray  # (H, W, P) float32: shares before X-rays are gathered from the side
+    spread_px: tuple[float, ...]  # how far from the side, by solid
+    target: Target
+    take_off_deg: float
+    azimuth_deg: float  # where the detector stands, anticlockwise from the picture's right
+
+    def at(self, rows: np.ndarray, columns: np.ndarray) -> Seen:
+        """The mixture of the pixels in `rows` (n,) and `columns` (n,)."""
+        t = self.target
+        shares = spread(self.column, t.seen, self.spread_px, rows, columns)
+        way = way_to_detector(
+            t.height_um, t.seen, t.pixel_size_um, self.take_off_deg, self.azimuth_deg, rows, columns
+        )  # fmt: skip
+        return Seen(shares, way)
+
+    def everywhere(self) -> Seen:
+        """The mixture of all pixels, row by row."""
+        rows, columns = np.divmod(np.arange(self.target.seen.size), self.target.seen.shape[1])
+        return self.at(rows, columns)
+
+
+def mixture(target: Target, conditions: Conditions, azimuth_deg: float, ground: Ground | None) -> Mixture:
+    """A target under the beam. One without `ground` is a section: what is seen goes on downwards."""
     column = section(target) if ground is None else under_the_beam(target, conditions, ground)
-    spread_px = [SPREAD_RANGES * reach / target.pixel_size_um for reach in _ranges(target, conditions)]
-    shadow = way_to_detector(target.height_um, target.seen, target.pixel_size_um, conditions.take_off_deg, azimuth_deg)
-    return Mixture(spread(column, target.seen, spread_px), shadow)
+    present = set(np.unique(target.seen).tolist())
+    reach_um = [xray_range_um(s, conditions) if k in present else 0.0 for k, s in enumerate(target.solids)]
+    spread_px = tuple(SPREAD_RANGES * reach / target.pixel_size_um for reach in reach_um)
+    return Mixture(column, spread_px, target, conditions.take_off_deg, azimuth_deg)
 
 
 def section(target: Target) -> np.ndarray:
@@ -104,27 +126,26 @@ def _film_table(material: Material, conditions: Conditions) -> tuple[np.ndarray,
     return table_um, np.array([film_share(material, float(one), conditions) for one in table_um])
 
 
-def spread(shares: np.ndarray, seen: np.ndarray, spread_px: Sequence[float]) -> np.ndarray:
-    """Shares (H, W, P) as the volume under each pixel gathers them: by a Gaussian that is as wide as the solid says
-    that the beam hits there, `spread_px` by solid. Edges of the picture are mirrored.
+def spread(
+    shares: np.ndarray, seen: np.ndarray, spread_px: Sequence[float], rows: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
+    """Shares (n, P) that the volumes under n pixels gather from shares (H, W, P), each by a Gaussian.
+
+    It is as wide as the solid that is seen there says, `spread_px` by solid. Edges of the picture are mirrored.
     """
-    result = shares.copy()
-    for width, solids in _groups([(spread_px[k], int(k)) for k in np.unique(seen)]):
+    result = shares[rows, columns]
+    solid = seen[rows, columns]
+    for width, solids in _groups([(spread_px[k], int(k)) for k in np.unique(solid)]):
         if width < LEAST_PX:
             continue
-        here = np.isin(seen, solids)
-        rows, columns = (_extent(here.any(axis=axis), REACH * width) for axis in (1, 0))
-        near = shares[rows, columns]
-        chosen = here[rows, columns]
+        chosen = np.flatnonzero(np.isin(solid, solids))
+        y, x = rows[chosen], columns[chosen]
+        tall, wide = (_around(places, REACH * width) for places in (y, x))
+        near = shares[tall, wide]
         for part in np.flatnonzero(near.any(axis=(0, 1))):
-            around = gaussian_filter(np.ascontiguousarray(near[..., part]), width, mode="mirror", truncate=REACH)
-            result[rows, columns, part][chosen] = around[chosen]
+            blurred = gaussian_filter(np.ascontiguousarray(near[..., part]), width, mode="mirror", truncate=REACH)
+            result[chosen, part] = blurred[y - tall.start, x - wide.start]
     return np.maximum(result, 0)
-
-
-def _ranges(target: Target, conditions: Conditions) -> list[float]:
-    present = set(np.unique(target.seen).tolist())
-    return [xray_range_um(s, conditions) if k in present else 0.0 for k, s in enumerate(target.solids)]
 
 
 def _groups(widths: list[tuple[float, int]]) -> list[tuple[float, list[int]]]:
@@ -138,6 +159,5 @@ def _groups(widths: list[tuple[float, int]]) -> list[tuple[float, list[int]]]:
     return [(float(np.mean([w for w, _ in group])), [k for _, k in group]) for group in groups]
 
 
-def _extent(filled: np.ndarray, margin: float) -> slice:
-    places = np.flatnonzero(filled)
-    return slice(max(int(places[0] - margin) - 1, 0), int(places[-1] + margin) + 2)
+def _around(places: np.ndarray, margin: float) -> slice:
+    return slice(max(int(places.min() - margin) - 1, 0), int(places.max() + margin) + 2)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.ndimage import distance_transform_edt, find_objects
 
-from blender_gen.edx.mixing import Mixture
+from blender_gen.edx.mixing import Seen
 from blender_gen.edx.shadow import passing
 from blender_gen.phases import Material
 from semforge.spectra import EnergyAxis
@@ -34,18 +34,15 @@ def scanned(instance: np.ndarray, numbers: Sequence[int], point: bool) -> list[t
 
 
 def expected_spectrum(
-    mixed: Mixture, places: tuple[np.ndarray, np.ndarray], spectra: np.ndarray, solids: Sequence[Material],
-    axis: EnergyAxis,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Expected counts (C,) of a beam that stands equally long on each of the pixels, and the mean shares (P,).
+    seen: Seen, spectra: np.ndarray, solids: Sequence[Material], axis: EnergyAxis
+) -> tuple[np.ndarray, np.ndarray]:
+    """Expected counts (C,) of a beam that stands equally long on each of some pixels, and the mean shares (P,).
 
     `spectra` (P, C) are those of the solids alone.
     """
-    shares = mixed.shares[places].astype(np.float64)
-    length, solid = mixed.shadow.length[places], mixed.shadow.solid[places]
+    shares = seen.shares.astype(np.float64)
     total = np.zeros(spectra.shape[1])
-    for kind in mixed.shadow.kinds(places):
-        of_kind = shares[(solid == kind[0]) & (length == kind[1])].sum(axis=0)
-        seen = np.einsum("p,pc->c", of_kind, spectra)  # not a matrix product, which depends on the threads
-        total += seen * passing(kind, solids, axis.energies_kev)
+    for kind, pixels in seen.way.kinds():  # not a matrix product, which depends on the number of threads
+        mixed = np.einsum("p,pc->c", shares[pixels].sum(axis=0), spectra)
+        total += mixed * passing(kind, solids, axis.energies_kev)
     return total / len(shares), shares.mean(axis=0)

@@ -4,7 +4,7 @@ The detector looks from one side, `take_off_deg` above the plane. Solid under th
 filled down to the ground.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,65 +17,57 @@ LENGTHS_UM = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2)
 
 
 @dataclass(frozen=True)
-class Shadow:
-    """The X-rays' way from each pixel to the detector, through solid, beyond the spot's own surroundings."""
+class Way:
+    """The X-rays' way from n pixels to the detector, through solid, beyond the surface that they leave."""
 
-    length: np.ndarray  # (H, W) uint8: position in LENGTHS_UM
-    solid: np.ndarray  # (H, W) uint8: of what most of it is; 0 where the way is free
+    length: np.ndarray  # (n,) uint8: position in LENGTHS_UM
+    solid: np.ndarray  # (n,) uint8: of what it is where it lies deepest; 0 where the way is free
 
-    def kinds(self, where: np.ndarray | None = None) -> Iterator[tuple[int, int]]:
-        """All pairs (solid, length) that there are, of the pixels `where` (H, W) bool if given; the free way first."""
+    def kinds(self) -> list[tuple[tuple[int, int], np.ndarray]]:
+        """All pairs (solid, length) that there are, each with the pixels (m,) whose way it is."""
         pairs = self.solid.astype(np.int64) * len(LENGTHS_UM) + self.length
-        for pair in np.unique(pairs if where is None else pairs[where]):
-            yield int(pair) // len(LENGTHS_UM), int(pair) % len(LENGTHS_UM)
-
-    def pixels(self, kind: tuple[int, int]) -> np.ndarray:
-        """Where (H, W) bool the way is of one kind."""
-        return (self.solid == kind[0]) & (self.length == kind[1])
+        return [(divmod(int(pair), len(LENGTHS_UM)), np.flatnonzero(pairs == pair)) for pair in np.unique(pairs)]
 
 
-def passing(kind: tuple[int, int], solids: Sequence[Material], energies_kev: np.ndarray) -> np.ndarray | float:
+def passing(kind: tuple[int, int], solids: Sequence[Material], energies_kev: np.ndarray) -> np.ndarray:
     """Share of the X-rays (C,) that come through on a way of one kind."""
     solid, length = kind
-    return transmission(solids[solid], LENGTHS_UM[length], energies_kev) if length else 1.0
+    if not length:
+        return np.ones(len(energies_kev))
+    return transmission(solids[solid], LENGTHS_UM[length], energies_kev)
 
 
 def way_to_detector(
-    height_um: np.ndarray, seen: np.ndarray, pixel_um: float, take_off_deg: float, azimuth_deg: float
-) -> Shadow:
-    """Follow the ray from each pixel towards the detector over a height map (H, W); `seen` are its solids."""
-    length = np.zeros(height_um.shape, dtype=np.float32)
-    solid = np.zeros(height_um.shape, dtype=np.uint8)
+    height_um: np.ndarray, seen: np.ndarray, pixel_um: float, take_off_deg: float, azimuth_deg: float,
+    rows: np.ndarray, columns: np.ndarray,
+) -> Way:  # fmt: skip
+    """Follow the rays from n pixels towards the detector over a height map (H, W); `seen` are its solids.
+
+    The slope that a spot itself lies on is no obstacle: what X-rays lose below the surface is in their spectrum.
+    """
     rise = pixel_um * np.tan(np.radians(take_off_deg))  # of the ray from pixel to pixel
-    a = np.radians(azimuth_deg)
-    steps = int((float(height_um.max()) - float(height_um.min())) / rise)
     step_um = pixel_um / np.cos(np.radians(take_off_deg))
-    most = np.zeros(height_um.shape, dtype=np.float32)  # how far below the surface the ray has been
-    for step in range(1, min(steps, max(height_um.shape)) + 1):
-        right, down = round(step * np.cos(a)), -round(step * np.sin(a))
-        here, there = _overlap(height_um.shape, down, right)
-        if here is None:
+    a = np.radians(azimuth_deg)
+    highest = float(height_um.max())
+    start = height_um[rows, columns].astype(np.float64)
+    length, most = np.zeros(len(rows)), np.zeros(len(rows))  # most: how far below the surface the ray has been
+    solid = np.zeros(len(rows), dtype=np.uint8)
+    left = np.flatnonzero(start + rise < highest)  # rays that something may still stand in the way of
+    for step in range(1, sum(height_um.shape)):
+        y, x = rows[left] - round(step * np.sin(a)), columns[left] + round(step * np.cos(a))
+        inside = (y >= 0) & (y < height_um.shape[0]) & (x >= 0) & (x < height_um.shape[1])
+        inside &= start[left] + step * rise < highest
+        left, y, x = left[inside], y[inside], x[inside]
+        if not len(left):
             break
-        depth = height_um[there] - height_um[here] - np.float32(step * rise)
-        # the first pixel's own slope is the surface that the spot lies on, absorption below it is in the spectrum
-        inside = depth > (rise if step == 1 else 0)
-        length[here] += inside * np.float32(step_um)
-        deeper = inside & (depth > most[here])
-        solid[here] = np.where(deeper, seen[there], solid[here])
-        most[here] = np.where(deeper, depth, most[here])
-    edges = np.sqrt(np.multiply(LENGTHS_UM[1:], np.concatenate([[0.05], LENGTHS_UM[1:-1]])))
-    position = np.searchsorted(edges, length).astype(np.uint8)
-    return Shadow(position, np.where(position > 0, solid, 0).astype(np.uint8))
+        depth = height_um[y, x] - (start[left] + step * rise)
+        hit = depth > (rise if step == 1 else 0)
+        length[left[hit]] += step_um
+        deeper = depth > np.maximum(most[left], rise if step == 1 else 0)
+        solid[left[deeper]] = seen[y[deeper], x[deeper]]
+        most[left[deeper]] = depth[deeper]
+    position = np.searchsorted(_BETWEEN, length).astype(np.uint8)
+    return Way(position, np.where(position > 0, solid, 0).astype(np.uint8))
 
 
-def _overlap(
-    shape: tuple[int, ...], down: int, right: int
-) -> tuple[tuple[slice, slice], tuple[slice, slice]] | tuple[None, None]:
-    """The pixels whose neighbour `down` rows below and `right` columns to the right is in the picture, and those."""
-    here, there = [], []
-    for size, shift in zip(shape, (down, right), strict=True):
-        if abs(shift) >= size:
-            return None, None
-        here.append(slice(max(-shift, 0), size - max(shift, 0)))
-        there.append(slice(max(shift, 0), size + min(shift, 0)))
-    return (here[0], here[1]), (there[0], there[1])
+_BETWEEN = np.sqrt(np.multiply(LENGTHS_UM[1:], (LENGTHS_UM[1] / 2, *LENGTHS_UM[1:-1])))  # two lengths are told apart

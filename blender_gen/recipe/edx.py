@@ -38,7 +38,7 @@ class Edx(Settings):
     stopped, on average over the picture for pixels.
     """
 
-    beam_kev: Annotated[Number, between(2, 40)] = Field(15.0, validate_default=True)
+    beam_kev: Annotated[Number, between(1, 40)] = Field(15.0, validate_default=True)
     current_na: Annotated[Number, positive(1e3)] = Field(1.0, validate_default=True)
     live_s: Annotated[Number, positive(1e6)] | None = None
     counts: Annotated[Number, between(1, MOST_COUNTS)] | None = None
