@@ -89,7 +89,10 @@ class TrainedClassifier:
         Either may be None, and a spectrum with fewer counts than the plan asks for is missing; `has_image` (n,) says
         which crops are there. Raises InputError if the axis does not fit, and if there is nothing that it looks at.
         """
-        inputs = self.inputs(crops, spectra, axis, has_image)
+        return self.named(self.inputs(crops, spectra, axis, has_image))
+
+    def named(self, inputs: Inputs) -> Named:
+        """As `name`, of what `inputs` gave."""
         logits, features = self.logits(inputs)
         modes = mode_of(inputs)
         probabilities, rejected = np.full(logits.shape, 1 / logits.shape[1]), np.zeros(len(logits), bool)

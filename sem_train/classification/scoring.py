@@ -34,8 +34,8 @@ def wilson(right: int, count: int) -> tuple[float, float]:
 def accuracy_interval(right: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
     """95 % interval of the share of right answers (N,) by drawing whole specimens.
 
-    The percentile bootstrap over groups, each with all of its particles, since these have much in common. (NaN, NaN) for
-    fewer than `FEWEST` groups.
+    The percentile bootstrap over groups, each with all of its particles, since these have much in common.
+    (NaN, NaN) for fewer than `FEWEST` groups.
     """
     _, where = np.unique(groups, return_inverse=True)
     count = np.bincount(where).astype(float)

@@ -25,6 +25,7 @@ from semforge.errors import InputError
 from semforge.files import existing_file
 from semforge.spectra.axis import EnergyAxis
 
+UNKNOWN = -1  # class id of what is of no class
 SPECTRA, WHOSE = "particle_spectra", "particle_instance"
 
 
@@ -47,6 +48,7 @@ class Reading:
     classes: tuple[ParticleClass, ...]
     crops: CropSettings
     spectra: SpectraSettings | None  # None: spectra are not looked at
+    unknown: tuple[str, ...] = ()  # populations and labels of no class that are read all the same, as class `UNKNOWN`
 
     @property
     def axis(self) -> EnergyAxis | None:
@@ -56,6 +58,8 @@ class Reading:
 
     def class_of(self, name: str, kind: Any) -> int | None:
         """Class id of a population or label; None if it is of no class."""
+        if name in self.unknown:
+            return UNKNOWN
         return next((i for i, c in enumerate(self.classes) if c.takes(name, kind)), None)
 
 
