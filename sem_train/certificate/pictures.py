@@ -69,14 +69,14 @@ def pictures(folder: Path, record: ImageRecord, limit: Budget) -> Pictures:
         scale = min(1.0, limit.longest_px / max(record.width_px, record.height_px))
         size = (max(1, round(record.width_px * scale)), max(1, round(record.height_px * scale)))
         preview = Image.new("L", size, 128)
-    micrograph, (width, height) = _jpeg(preview, limit)
+    micrograph, (width, height) = jpeg_uri(preview, limit)
     labels = _labels(folder, record)
     if labels is None:
         problems.append(f"{record.name}_labels.tif is missing or does not fit: no classes shown")
         return Pictures(micrograph, "", width, height, (), {}, "; ".join(problems))
     small = shrunk(labels, (height, width), [c.id for c in record.classes if c.role == "crack"])
     counts = np.bincount(small.ravel(), minlength=256) / small.size
-    names = tuple(_name(small, c) for c in record.classes if c.colour is not None and counts[c.id] >= LABEL_SHARE)
+    names = tuple(placed_name(small, c) for c in record.classes if c.colour is not None and counts[c.id] >= LABEL_SHARE)
     shares = {c.id: float(counts[c.id]) for c in record.classes}
     return Pictures(micrograph, mask_uri(small, record.classes), width, height, names, shares, "; ".join(problems))
 
@@ -152,7 +152,7 @@ def _preview(path: Path) -> Image.Image | None:
         return None
 
 
-def _jpeg(image: Image.Image, limit: Budget) -> tuple[str, tuple[int, int]]:
+def jpeg_uri(image: Image.Image, limit: Budget) -> tuple[str, tuple[int, int]]:
     """As data URI within the limit, by less quality first, then by fewer pixels; and its width and height."""
     image = image.copy()
     longest = min(limit.longest_px, max(image.size))
@@ -182,7 +182,7 @@ def _labels(folder: Path, record: ImageRecord) -> np.ndarray | None:
     return None
 
 
-def _name(labels: np.ndarray, kind: Legend) -> Name:
+def placed_name(labels: np.ndarray, kind: Legend) -> Name:
     """Named where the class has most room around it."""
     step = max(1, max(labels.shape) // 250)
     here = np.pad(labels[::step, ::step] == kind.id, 1)
