@@ -5,6 +5,7 @@ import os
 from sem_train.commands.analyse import analyse
 from sem_train.commands.bench import bench
 from sem_train.commands.classify import classify
+from sem_train.commands.classify_predict import predict as classify_predict
 from sem_train.commands.compare import compare
 from sem_train.commands.evaluate import evaluate
 from sem_train.commands.fit import fit
@@ -27,6 +28,9 @@ app.command(epilog="Example: sem-train gap nasa_ebc data/ebc --scale 0.5 --expla
 app.command(epilog="Example: sem-train bench --model unet --model segformer --settings default,channels_last,bf16,all")(
     bench
 )
+classify.command(
+    name="predict", epilog="Example: sem-train classify predict runs/dust fields/*.tif --threshold bright --out results"
+)(classify_predict)
 app.add_typer(classify, name="classify")
 app.add_typer(map_group, name="map")
 

@@ -31,7 +31,8 @@ class LinePart:
     """One line, or several that the detector does not separate, and its part in a decision."""
 
     name: str  # "Si Kα", "S Kα + Pb Mα"
-    energy_kev: float
+    low_kev: float  # of its window
+    high_kev: float
     net: float  # counts that were taken away
     part: float  # what the logit of the class, less the mean of the others, loses without them
 
@@ -72,18 +73,18 @@ def deciding_lines(
     floor = background(counts, axis, resolution_ev)
     groups = _groups(counts, axis, beam_kev or min(BEAM_KEV, axis.high_kev), resolution_ev, elements)
     without, about = [counts], []
-    for names, low, high, centre in groups:
+    for names, low, high, _ in groups:
         window = axis.channels_between(low, high)
         net = np.maximum(counts[window] - np.maximum(floor[window], 0), 0)
         if net.sum() >= FEWEST_COUNTS:
             changed = counts.copy()
             changed[window] -= net
             without.append(changed)
-            about.append((" + ".join(names), centre, float(net.sum())))
+            about.append((" + ".join(names), low, high, float(net.sum())))
     if not about:
         return ()
     margins = _margins(np.asarray(logits(np.stack(without))), target)
-    parts = [LinePart(n, e, c, float(margins[0] - m)) for (n, e, c), m in zip(about, margins[1:], strict=True)]
+    parts = [LinePart(*line, float(margins[0] - m)) for line, m in zip(about, margins[1:], strict=True)]
     return tuple(sorted(parts, key=lambda part: -part.part))
 
 

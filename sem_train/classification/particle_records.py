@@ -91,6 +91,7 @@ class ClassifiedRecord(Record):
     classes: tuple[str, ...]
     shares: tuple[Share, ...] = ()
     warnings: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()  # spectra that could not be used, of all micrographs
     command: str = ""
     provenance: dict[str, str] = Field(default_factory=dict)
 

@@ -161,8 +161,8 @@ def _entry(path: Path, line: int, row: dict[str, str]) -> SpectrumEntry:
         instance = int(text("instance")) if text("instance") else None
         xy = (float(text("x")), float(text("y"))) if text("x") and text("y") else None
     except ValueError as error:
-        raise InputError(f"{path} line {line}: instance, x and y must be numbers, found "
-                         f"{', '.join(repr(text(k)) for k in ('instance', 'x', 'y') if text(k))}") from error  # fmt: skip
+        found = ", ".join(repr(text(key)) for key in ("instance", "x", "y") if text(key))
+        raise InputError(f"{path} line {line}: instance, x and y must be numbers, found {found}") from error
     if instance is None and xy is None:
         raise InputError(f"{path} line {line}: says no particle, expected an instance, or x and y in pixels")
     return SpectrumEntry(path.parent / text("file"), Path(text("image")).stem, instance, xy, line, path)
