@@ -8,6 +8,7 @@ import typer
 
 from blender_gen.device import Choice
 from semforge import cli
+from semforge.errors import InputError
 
 app = cli.application("Make labelled SEM micrographs from a recipe.")
 
@@ -75,6 +76,36 @@ def bench(
         print(json.dumps(report(timing), indent=2))
     else:
         cli.console.print(table(timing))
+
+
+@app.command(epilog="Example: blender-gen spectra configs/spectra/minerals.yaml variants=50 --out library.h5")
+def spectra(
+    settings: Annotated[Path, typer.Argument(help="Phases and conditions (YAML).", show_default=False)],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value changes of the settings.")] = None,
+    out: Annotated[Path, typer.Option(help="Library to write (.h5); with --live-s a folder.")] = Path("library.h5"),
+    seed: Annotated[int, typer.Option(help="Seed of compositions, conditions and counts.", min=0)] = 0,
+    live_s: Annotated[
+        float | None, typer.Option(help="Write EMSA files of the counts in this time.", min=0.001)
+    ] = None,
+) -> None:
+    """Simulate X-ray spectra of phases: a library of expected spectra, or single measurements."""
+    from blender_gen.edx.library import LibrarySettings, make_library, measured
+    from semforge.settings import load_settings
+    from semforge.spectra import write_emsa, write_library
+
+    loaded = load_settings(settings, LibrarySettings, overrides or [])
+    if live_s is None and out.suffix not in (".h5", ".hdf5"):
+        raise InputError(f"--out {out}: expected a file .h5, or --live-s with a folder for single spectra")
+    library = make_library(loaded, seed)
+    of = f"{len(library.names)} phases, {len(library.conditions)} spectra each, {library.axis.describe()}"
+    if live_s is None:
+        write_library(out, library)
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, spectrum in measured(library, live_s, seed):
+            write_emsa(out / f"{name}.msa", spectrum)
+        of += f", {live_s:g} s"
+    cli.console.print(f"{out}: {of}, seed {seed}", highlight=False)
 
 
 def main() -> None:

@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from blender_gen.phases import Material, materials
 from semforge.errors import InputError
 from semforge.spectra.axis import EnergyAxis
 
-WINDOWS = ("polymer", "silicon_nitride", "none")
+Window = Literal["polymer", "silicon_nitride", "none"]
+WINDOWS: tuple[str, ...] = get_args(Window)
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,7 @@ class Detector:
     """A silicon drift detector. What differs between makers and instruments, with values that are usual."""
 
     resolution_ev: float = 130.0  # full width at half maximum at Mn Kα, 5895 eV
+    soft_ev: float = 0.0  # widening of soft peaks below what `resolution_ev` says, at 0 keV, added in squares
     window: str = "polymer"  # one of WINDOWS
     silicon_um: float = 450.0  # active thickness
     dead_layer_nm: float = 0.0  # silicon in front that counts nothing
@@ -29,6 +32,7 @@ class Detector:
 
     def __post_init__(self) -> None:
         _expect("resolution_ev", self.resolution_ev, 100.0, 400.0)
+        _expect("soft_ev", self.soft_ev, 0.0, 100.0)
         if self.window not in WINDOWS:
             raise InputError(f"window: found {self.window!r}, expected one of {', '.join(WINDOWS)}")
         _expect("silicon_um", self.silicon_um, 1.0, 10_000.0)

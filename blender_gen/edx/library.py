@@ -1,103 +1,131 @@
 """Many spectra of each phase: the composition of a grain, its facet, its coat, the detector, all drawn from ranges."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
-from blender_gen.edx.conditions import Conditions, Detector
-from blender_gen.edx.minerals import phase, specimen
+from blender_gen.distributions import Number, between, positive
+from blender_gen.edx.conditions import Conditions, Detector, Window
+from blender_gen.edx.minerals import minerals, phase, specimen
 from blender_gen.edx.spectrum import alone, piled_up
 from blender_gen.phases import Material
-from semforge.errors import InputError
 from semforge.settings import Settings
-from semforge.spectra import EnergyAxis, SpectrumLibrary
+from semforge.spectra import EnergyAxis, Spectrum, SpectrumLibrary
 
-Range = tuple[float, float]
-
-
-class Spread(Settings):
-    """What differs from spectrum to spectrum, each drawn uniformly from a range."""
-
-    beam_kev: Range = (15.0, 15.0)
-    take_off_deg: Range = (34.0, 40.0)
-    tilt_deg: Range = (-22.0, 45.0)  # of a grain's facet; three in ten lie flat
-    resolution_ev: Range = (122.0, 135.0)
-    windows: tuple[str, ...] = ("silicon_nitride", "polymer")
-    coats: tuple[str, ...] = ("carbon", "carbon", "carbon", "Au", "AuPd", "none")
-    carbon_nm: Range = (5.0, 120.0)  # contamination and the tape below included
-    metal_nm: Range = (2.0, 12.0)
-    tail: Range = (0.0, 0.08)
-    ice_um: Range = (0.0, 0.0)
-    background: Range = (1.2, 2.2)
-    current_na: Range = (0.0, 8.0)
-    pulse_pair_us: Range = (0.05, 0.3)
-    shift_ev: Range = (-8.0, 8.0)  # of the energy scale
-    gain: Range = (0.998, 1.002)
-    neighbour: float = 0.3  # share of the spectra in which another phase takes part
-    neighbour_share: Range = (0.0, 0.15)
+LOWEST_DEG = 8.0  # of the detector above a facet; under flatter ones no spectrum is taken
 
 
-def draw_conditions(spread: Spread, axis: EnergyAxis, rng: np.random.Generator) -> Conditions:
-    """One set of conditions. The axis of the conditions is off by the drawn error of the energy scale."""
+class Coat(Settings):
+    """A conducting film that some of the specimens wear."""
 
-    def one(between: Range) -> float:
-        return float(rng.uniform(*between))
+    material: str | None = None  # of materials.yaml; none is a bare specimen
+    nm: Annotated[Number, between(0, 200)] = Field(0.0, validate_default=True)
+    weight: float = Field(1.0, gt=0)  # how often, beside the other coats
 
-    coat = str(rng.choice(spread.coats))
-    take_off = one(spread.take_off_deg)
-    tilt = 0.0 if rng.random() < 0.3 else one(spread.tilt_deg)
-    gain = one(spread.gain)
-    off_axis = EnergyAxis(axis.channels, axis.width_ev * gain, axis.offset_ev * gain + one(spread.shift_ev))
+
+class LibrarySettings(Settings):
+    """Which phases, and what differs from spectrum to spectrum; distributions are drawn once a variant."""
+
+    phases: tuple[str, ...] | None = Field(None, min_length=1)  # all minerals of minerals.yaml without it
+    variants: int = Field(100, ge=1, le=100_000)
+    channels: int = Field(4096, ge=64, le=8192)
+    channel_ev: float = Field(10.0, ge=1, le=100)
+    offset_ev: float = Field(0.0, ge=-1000, le=1000)
+    beam_kev: Annotated[Number, between(1, 40)] = Field(15.0, validate_default=True)
+    current_na: Annotated[Number, positive(1e3)] = Field(1.0, validate_default=True)
+    take_off_deg: Annotated[Number, between(10, 80)] = Field(36.0, validate_default=True)
+    tilt_deg: Annotated[Number, between(-75, 75)] = Field(0.0, validate_default=True)  # of a facet to the detector
+    solid_angle_sr: Annotated[Number, positive(3)] = Field(0.02, validate_default=True)
+    coats: tuple[Coat, ...] = Field((Coat(),), min_length=1)
+    background: Annotated[Number, between(0, 5)] = Field(1.6, validate_default=True)
+    windows: tuple[Window, ...] = Field(("silicon_nitride",), min_length=1)
+    ice_um: Annotated[Number, between(0, 10)] = Field(0.0, validate_default=True)
+    resolution_ev: Annotated[Number, between(100, 250)] = Field(130.0, validate_default=True)
+    soft_ev: Annotated[Number, between(0, 100)] = Field(0.0, validate_default=True)
+    tail: Annotated[Number, between(0, 0.5)] = Field(0.0, validate_default=True)
+    pulse_pair_us: Annotated[Number, between(0, 20)] = Field(0.0, validate_default=True)
+    threshold_kev: Annotated[Number, between(0, 2)] = Field(0.0, validate_default=True)
+    gain_error: Annotated[Number, between(-0.02, 0.02)] = Field(0.0, validate_default=True)
+    offset_error_ev: Annotated[Number, between(-50, 50)] = Field(0.0, validate_default=True)
+    # how often another phase takes part, and with which share of the electrons
+    neighbour_chance: float = Field(0.0, ge=0, le=1)
+    neighbour_share: Annotated[Number, between(0, 1)] = Field(0.0, validate_default=True)
+
+    @property
+    def axis(self) -> EnergyAxis:
+        """The energy axis that is written; a badly calibrated detector is off it."""
+        return EnergyAxis(self.channels, self.channel_ev, self.offset_ev)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The phases."""
+        return tuple(minerals()) if self.phases is None else self.phases
+
+
+def draw_conditions(settings: LibrarySettings, rng: np.random.Generator) -> Conditions:
+    """One set of conditions. Raises InputError for a coat that is no material."""
+    weights = np.array([coat.weight for coat in settings.coats])
+    coat = settings.coats[int(rng.choice(len(weights), p=weights / weights.sum()))]
+    gain = settings.gain_error.draw(rng)
+    axis = EnergyAxis(
+        settings.channels, settings.channel_ev * (1 - gain), settings.offset_ev - settings.offset_error_ev.draw(rng)
+    )
+    take_off = settings.take_off_deg.draw(rng)
     detector = Detector(
-        resolution_ev=one(spread.resolution_ev), window=str(rng.choice(spread.windows)), ice_um=one(spread.ice_um),
-        tail=one(spread.tail), pulse_pair_us=one(spread.pulse_pair_us), threshold_kev=float(rng.uniform(0.03, 0.12)),
+        resolution_ev=settings.resolution_ev.draw(rng), soft_ev=settings.soft_ev.draw(rng),
+        window=settings.windows[int(rng.integers(len(settings.windows)))], ice_um=settings.ice_um.draw(rng),
+        tail=settings.tail.draw(rng), pulse_pair_us=settings.pulse_pair_us.draw(rng),
+        threshold_kev=settings.threshold_kev.draw(rng),
     )  # fmt: skip
     return Conditions(
-        beam_kev=one(spread.beam_kev), axis=off_axis, take_off_deg=take_off, tilt_deg=max(tilt, 8.0 - take_off),
-        detector=detector, coat=None if coat == "none" else coat,
-        coat_nm=0.0 if coat == "none" else one(spread.carbon_nm if coat == "carbon" else spread.metal_nm),
-        background=one(spread.background), current_na=one(spread.current_na),
+        beam_kev=settings.beam_kev.draw(rng), axis=axis, take_off_deg=take_off,
+        tilt_deg=max(settings.tilt_deg.draw(rng), LOWEST_DEG - take_off),
+        solid_angle_sr=settings.solid_angle_sr.draw(rng), detector=detector, coat=coat.material,
+        coat_nm=coat.nm.draw(rng) if coat.material else 0.0, background=settings.background.draw(rng),
+        current_na=settings.current_na.draw(rng),
     )  # fmt: skip
 
 
-def make_library(
-    names: Sequence[str], variants: int, axis: EnergyAxis, spread: Spread, seed: int, neighbours: Sequence[str] = ()
-) -> SpectrumLibrary:
-    """Spectra of phases under `variants` drawn conditions, the same ones for all phases; per nA s.
+def make_library(settings: LibrarySettings, seed: int) -> SpectrumLibrary:
+    """Expected counts per nA s of phases under drawn conditions, the same ones for all phases.
 
     A mineral's composition differs from variant to variant. Raises InputError for an unknown phase and for one of which
     the beam excites no line.
     """
-    if not names:
-        raise InputError("no phases: name at least one of blender_gen/assets/materials.yaml")
-    for name in (*names, *neighbours):
+    for name in settings.names:
         phase(name)
-    spectra = np.zeros((len(names), variants, axis.channels), dtype=np.float32)
-    conditions: list[dict[str, Any]] = []
-    neighbours = neighbours or names
-    for variant in range(variants):
-        rng = np.random.default_rng([seed, variant])
-        drawn = draw_conditions(spread, axis, rng)
-        conditions.append(_record(drawn))
-        for row, name in enumerate(names):
-            own = np.random.default_rng([seed, variant, row + 1])
-            spectra[row, variant] = _mixed(specimen(name, own), spread, drawn, own, neighbours)
-    return SpectrumLibrary(tuple(names), spectra, axis, tuple(conditions))
+    spectra = np.zeros((len(settings.names), settings.variants, settings.channels), dtype=np.float32)
+    conditions = []
+    for variant in range(settings.variants):
+        drawn = draw_conditions(settings, np.random.default_rng([seed, variant]))
+        conditions.append(asdict(drawn))
+        for row, name in enumerate(settings.names):
+            rng = np.random.default_rng([seed, variant, row + 1])
+            spectra[row, variant] = _one(specimen(name, rng), settings, drawn, rng)
+    return SpectrumLibrary(settings.names, spectra, settings.axis, tuple(conditions))
 
 
-def _mixed(
-    material: Material, spread: Spread, conditions: Conditions, rng: np.random.Generator, neighbours: Sequence[str]
-) -> np.ndarray:
+def measured(library: SpectrumLibrary, live_s: float, seed: int) -> Iterator[tuple[str, Spectrum]]:
+    """Each spectrum of a library as a detector would count it in a live time: name of a file, Poisson counts."""
+    rng = np.random.default_rng(seed)
+    for row, name in enumerate(library.names):
+        for variant, conditions in enumerate(library.conditions):
+            expected = library.spectra[row, variant].astype(float) * conditions["current_na"] * live_s
+            yield f"{name}_{variant:04d}", Spectrum(
+                counts=rng.poisson(expected), axis=library.axis, beam_kev=conditions["beam_kev"], live_s=live_s,
+                take_off_deg=conditions["take_off_deg"], title=f"{name}, simulated",
+                metadata={"phase": name, "current_na": f"{conditions['current_na']:.4g}"},
+            )  # fmt: skip
+
+
+def _one(material: Material, settings: LibrarySettings, conditions: Conditions, rng: np.random.Generator) -> np.ndarray:
     spectrum = alone(material, conditions)
-    if rng.random() < spread.neighbour:
-        other = specimen(str(rng.choice(list(neighbours))), rng)
-        share = rng.uniform(*spread.neighbour_share)
-        spectrum = (1 - share) * spectrum + share * alone(other, conditions)
+    if rng.random() < settings.neighbour_chance:
+        others: Sequence[str] = [name for name in settings.names if name != material.name] or settings.names
+        other = alone(specimen(others[int(rng.integers(len(others)))], rng), conditions)
+        share = settings.neighbour_share.draw(rng)
+        spectrum = (1 - share) * spectrum + share * other
     return piled_up(spectrum, conditions)
-
-
-def _record(conditions: Conditions) -> dict[str, Any]:
-    """Plain values."""
-    return asdict(replace(conditions))

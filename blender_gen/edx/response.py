@@ -23,6 +23,7 @@ ESCAPE_KEV = 1.740  # Si Kα
 SILICON_EDGE_KEV = 1.839
 JUMP_SHARE = 0.92  # share of the photons above the edge that silicon's K shell absorbs
 OXYGEN_KEV = 0.525
+SOFT_KEV = 0.8  # how hard photons are that still lose charge at random
 BINS = 40  # of the share of charge that is lost
 THRESHOLD_SIGMA_KEV = 0.02
 REACH = 6.0  # standard deviations of a peak that are drawn
@@ -53,10 +54,14 @@ def efficiency(detector: Detector, energies_kev: np.ndarray) -> np.ndarray:
     return passed * (1 - transmission(SILICON, detector.silicon_um, energies))
 
 
-def fwhm_ev(resolution_ev: float, energies_kev: np.ndarray | float) -> np.ndarray:
-    """Full width at half maximum in eV; `resolution_ev` is that at Mn Kα."""
-    squared = resolution_ev**2 + FANO_EV * (np.asarray(energies_kev, dtype=float) - MN_KEV) * 1e3
-    return np.sqrt(np.maximum(squared, 30.0**2))
+def fwhm_ev(resolution_ev: float, energies_kev: np.ndarray | float, soft_ev: float = 0.0) -> np.ndarray:
+    """Full width at half maximum in eV; `resolution_ev` is that at Mn Kα.
+
+    Charge that is lost at random below the entrance contact widens soft peaks, by `soft_ev` at 0 keV, in squares.
+    """
+    energies = np.asarray(energies_kev, dtype=float)
+    squared = resolution_ev**2 + FANO_EV * (energies - MN_KEV) * 1e3
+    return np.sqrt(np.maximum(squared, 30.0**2) + soft_ev**2 * np.exp(-((energies / SOFT_KEV) ** 2)))
 
 
 def escape_share(energies_kev: np.ndarray) -> np.ndarray:
@@ -68,12 +73,12 @@ def escape_share(energies_kev: np.ndarray) -> np.ndarray:
     return np.where(energies > SILICON_EDGE_KEV, share, 0.0)
 
 
-def drawn_lines(axis: EnergyAxis, resolution_ev: float, energies_kev: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def drawn_lines(axis: EnergyAxis, detector: Detector, energies_kev: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Gaussian peaks of given counts, integrated over each channel: (C,)."""
     spectrum = np.zeros(axis.channels)
     width = axis.width_ev * 1e-3
     first = axis.offset_ev * 1e-3 - width / 2  # lower side of channel 0
-    sigmas = fwhm_ev(resolution_ev, energies_kev) * 1e-3 / FWHM
+    sigmas = fwhm_ev(detector.resolution_ev, energies_kev, detector.soft_ev) * 1e-3 / FWHM
     for energy, count, sigma in zip(energies_kev, counts, sigmas, strict=True):
         low = max(int((energy - REACH * sigma - first) / width), 0)
         high = min(int((energy + REACH * sigma - first) / width) + 1, axis.channels)
@@ -83,12 +88,12 @@ def drawn_lines(axis: EnergyAxis, resolution_ev: float, energies_kev: np.ndarray
     return spectrum
 
 
-def broadened(axis: EnergyAxis, resolution_ev: float, counts: np.ndarray) -> np.ndarray:
+def broadened(axis: EnergyAxis, detector: Detector, counts: np.ndarray) -> np.ndarray:
     """Counts a channel as the detector's width spreads them; none is lost, what lies at an end stays there.
 
     On a scale that grows by one a standard deviation the width is the same everywhere, so one Gaussian does for all.
     """
-    scale = _widths_from_zero(axis, resolution_ev)
+    scale = _widths_from_zero(axis, detector.resolution_ev, detector.soft_ev)
     steps = np.linspace(scale[0], scale[-1], 2 * axis.channels)
     summed = np.concatenate([[0.0], np.cumsum(counts)])
     even = np.diff(np.interp(steps, scale, summed))
@@ -97,9 +102,9 @@ def broadened(axis: EnergyAxis, resolution_ev: float, counts: np.ndarray) -> np.
 
 
 @lru_cache(maxsize=64)
-def _widths_from_zero(axis: EnergyAxis, resolution_ev: float) -> np.ndarray:
+def _widths_from_zero(axis: EnergyAxis, resolution_ev: float, soft_ev: float) -> np.ndarray:
     """How many standard deviations lie below each edge of the channels."""
-    per_kev = FWHM / (fwhm_ev(resolution_ev, axis.energies_kev) * 1e-3)
+    per_kev = FWHM / (fwhm_ev(resolution_ev, axis.energies_kev, soft_ev) * 1e-3)
     return np.concatenate([[0.0], np.cumsum(per_kev * axis.width_ev * 1e-3)])
 
 

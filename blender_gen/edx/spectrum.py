@@ -82,10 +82,10 @@ def detected(energies_kev: np.ndarray, counts: np.ndarray, continuum: np.ndarray
         soft = slice(0, max(axis.channel_of(SOFT_KEV), 0))  # harder photons are absorbed below that layer
         _, kept, dull = with_lost_charge(axis, detector.tail, np.maximum(axis.energies_kev[soft], 0.1), continuum[soft])
         by_channel = np.concatenate([kept, continuum[soft.stop :]]) + dull + lost
-    spectrum = drawn_lines(axis, detector.resolution_ev, energies_kev, counts)
-    spectrum += broadened(axis, detector.resolution_ev, by_channel)
+    spectrum = drawn_lines(axis, detector, energies_kev, counts)
+    spectrum += broadened(axis, detector, by_channel)
     if detector.strobe:
-        spectrum += drawn_lines(axis, detector.resolution_ev, np.zeros(1), np.array([detector.strobe]))
+        spectrum += drawn_lines(axis, detector, np.zeros(1), np.array([detector.strobe]))
     return np.maximum(spectrum, 0.0) * counted(detector, axis)
 
 
