@@ -81,9 +81,9 @@ def _particles(evaluation: ClassifierEvaluation) -> str:
     head = ["particle", "specimen", "class", "named", "probability", "rejected", "counts", *(f"p_{c}" for c in classes)]
     lines = [",".join(head)]
     for i, label in enumerate(r.labels):
-        p = r.probabilities[i]
-        values = [r.names[i], r.groups[i], classes[label] if label >= 0 else "", classes[int(p.argmax())],
-                  f"{p.max():.4f}", str(int(r.rejected[i])), f"{r.counts[i]:.0f}", *(f"{x:.4f}" for x in p)]  # fmt: skip
+        p, truth = r.probabilities[i], classes[label] if label >= 0 else ""
+        about = [r.names[i], r.groups[i], truth, classes[int(p.argmax())], f"{p.max():.4f}", str(int(r.rejected[i]))]
+        values = [*about, f"{r.counts[i]:.0f}", *(f"{x:.4f}" for x in p)]
         lines.append(",".join(values))
     return "\n".join(lines) + "\n"
 
