@@ -21,7 +21,7 @@ from semforge.spectra import EnergyAxis, rebinned
 
 ABOUT = "spectra"  # key of a checkpoint under which all but the weights stands
 PREFIX = "network."
-BATCH = 4096  # spectra at a time, so few that they stay near the processor
+BATCH = 512  # spectra at a time, so few that they stay near the processor
 BEAM_SLACK = 0.1  # share by which the beam may lie outside what was learnt
 
 
@@ -89,7 +89,7 @@ def about_of(model_parts: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def load_model(run: Path, precision: str = "32") -> SpectralModel:
+def load_model(run: Path, precision: str = "auto") -> SpectralModel:
     """The network of a run folder or a checkpoint. Raises InputError if there is none, or one of something else."""
     path = Path(run)
     path = RunFolder(path).last if path.is_dir() else path

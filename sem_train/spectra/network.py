@@ -16,11 +16,15 @@ def spectra_input(counts: torch.Tensor | np.ndarray) -> torch.Tensor:
     The roots of each channel's share of all counts, of mean square 1, whose noise is the same in every channel; and
     last the decades of counts, so that the network knows how sure it may be. A spectrum without counts gives zeros.
     """
-    counts = torch.as_tensor(np.asarray(counts, dtype=np.float32) if isinstance(counts, np.ndarray) else counts)
-    counts = counts.to(torch.float32).clamp(min=0)
-    total = counts.sum(-1, keepdim=True)
-    roots = torch.sqrt(counts * (counts.shape[-1] / total.clamp(min=1e-12)))
-    return torch.cat([roots, torch.log10(1 + total) / EVIDENCE], dim=-1)
+    given = torch.from_numpy(np.ascontiguousarray(counts, np.float32)) if isinstance(counts, np.ndarray) else counts
+    known = given.to(torch.float32).clamp(min=0)
+    channels = known.shape[-1]
+    total = known.sum(-1, keepdim=True)
+    out = torch.empty(*known.shape[:-1], channels + 1, dtype=torch.float32, device=known.device)
+    roots = out[..., :channels]
+    torch.mul(known, channels / total.clamp(min=1e-12), out=roots).sqrt_()
+    out[..., channels:] = torch.log10(1 + total) / EVIDENCE
+    return out
 
 
 class SpectrumNetwork(nn.Module):

@@ -1,7 +1,7 @@
 """Point spectra by name: the likeliest classes, how strange the spectrum is, and the lines that decided."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,12 @@ class Decider:
     low_kev: float
     high_kev: float
     weight: float  # of the evidence, 1 for the strongest; below 0 against the class
-    line: str  # the strongest line that lies there, else the energy
+    line: str  # that lies there, else the energy
+    missing: bool = False  # weaker than in the mean of all classes: that it is missing spoke for the class
+
+    def describe(self) -> str:
+        """For people: `Ca Kα`, or `no Fe Kα`."""
+        return f"no {self.line}" if self.missing else self.line
 
 
 @dataclass(frozen=True)
@@ -83,17 +88,31 @@ def deciders(model: SpectralModel, counts: np.ndarray, of: int) -> tuple[Decider
         logits = model.network(inputs)
         others = [k for k in range(len(model.classes)) if k != of]
         (logits[:, of] - torch.logsumexp(logits[:, others], -1)).sum().backward()
-    weight = (inputs.grad.mean(0) * (end - start)).detach().cpu().numpy()[: model.axis.channels]
+    difference = (end - start)[: model.axis.channels].detach().cpu().numpy()
+    weight = inputs.grad.mean(0)[: model.axis.channels].cpu().numpy() * difference
     width = max(1, round(BAND_EV / model.axis.width_ev))
     firsts = np.arange(0, model.axis.channels, width)
-    sums = np.add.reduceat(weight, firsts)
-    strongest = np.abs(sums).max() or 1.0
     edges = model.axis.edges_kev
-    found = []
-    for band in np.argsort(-np.abs(sums))[:LINES]:
-        low, high = edges[firsts[band]], edges[min(firsts[band] + width, model.axis.channels)]
-        found.append(Decider(float(low), float(high), float(sums[band] / strongest), line_between(low, high)))
-    return tuple(found)
+    lows, highs = edges[firsts], edges[np.append(firsts[1:], model.axis.channels)]
+    sums, rises = np.add.reduceat(weight, firsts), np.add.reduceat(difference, firsts)
+    return _strongest([
+        Decider(float(low), float(high), float(total), line_between(low, high), bool(rise < 0))
+        for low, high, total, rise in zip(lows, highs, sums, rises, strict=True)
+    ])  # fmt: skip
+
+
+def _strongest(bands: list[Decider]) -> tuple[Decider, ...]:
+    """Neighbouring bands of one line together, the strongest first, its weight 1."""
+    joined: list[Decider] = []
+    for band in bands:
+        last = joined[-1] if joined else None
+        if last is not None and (last.line, last.missing) == (band.line, band.missing):
+            joined[-1] = replace(last, high_kev=band.high_kev, weight=last.weight + band.weight)
+        else:
+            joined.append(band)
+    most = max((abs(band.weight) for band in joined), default=0.0) or 1.0
+    best = sorted(joined, key=lambda band: -abs(band.weight))[:LINES]
+    return tuple(replace(band, weight=band.weight / most) for band in best)
 
 
 def line_between(low_kev: float, high_kev: float) -> str:

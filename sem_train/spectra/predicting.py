@@ -121,7 +121,7 @@ def _said(one: NamedSpectrum) -> Iterator[str]:
     if one.name is None:
         yield f"{one.path}: unclassified, {one.why}" + (f" (nearest: {best})" if best else "")
     else:
-        lines = ", ".join(d.line for d in one.deciders if d.weight > 0)
+        lines = ", ".join(d.describe() for d in one.deciders if d.weight > 0)
         yield f"{one.path}: {one.name} ({best}); distance {one.distance:.2f}; by {lines}"
     if one.note:
         yield f"  {one.note}"

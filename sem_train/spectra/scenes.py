@@ -169,8 +169,7 @@ def _of_sample(file: SampleFile, position: int, shape: tuple[int, int, int]) -> 
     binning = file.shape[0] // shape[0]
     shares = None
     if "shares" in file.edx_names:
-        names = tuple(about["parts"])
-        shares = np.moveaxis(file.edx(position, "shares")["shares"], 0, -1) / np.float32(SHARE_OF_ALL)
+        names, shares = _by_material(about["parts"], file.edx(position, "shares")["shares"])
         labels = np.where(shares.sum(-1) > 0, shares.argmax(-1), UNKNOWN).astype(np.int16)
     else:
         names = file.header.phase_names
@@ -179,6 +178,15 @@ def _of_sample(file: SampleFile, position: int, shape: tuple[int, int, int]) -> 
         f"{file.path.parent.name}_{int(file.index[position])}", OfSample(file.path, position, shape), axis,
         about.get("beam_kev"), float(file.pixel_size_um[position]) * binning, names, labels, shares,
     )  # fmt: skip
+
+
+def _by_material(parts: list[dict[str, str]], stored: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
+    """Materials and their shares (H, W, materials): a spectrum knows nothing of what a part is called."""
+    names = tuple(dict.fromkeys(part["material"] for part in parts))
+    shares = np.zeros((*stored.shape[1:], len(names)), np.float32)
+    for part, share in zip(parts, stored, strict=True):
+        shares[..., names.index(part["material"])] += share / np.float32(SHARE_OF_ALL)
+    return names, shares
 
 
 def majority(labels: np.ndarray, binning: int) -> np.ndarray:

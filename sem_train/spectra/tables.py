@@ -51,7 +51,7 @@ def write_points(path: Path, named: Sequence[NamedSpectrum]) -> None:
     for one in named:
         best = [part for name, p in (*one.best, ("", ""), ("", ""), ("", ""))[:3] for part in (name, _short(p))]
         lines.append((one.path.name, one.name or "", *best, _short(one.distance), f"{one.counts:.0f}",
-                      "; ".join(d.line for d in one.deciders if d.weight > 0), one.why, one.note or ""))  # fmt: skip
+                      "; ".join(d.describe() for d in one.deciders if d.weight > 0), one.why, one.note or ""))  # fmt: skip
     _write(path, head, lines)
 
 
