@@ -80,3 +80,29 @@ def _numbers(text: str) -> tuple[int, ...]:
         if not word.isdigit() or int(word) == 0:
             raise InputError(f"--counts {text}: {word!r} is no number of counts, expected e.g. 100,300,1000")
     return tuple(int(word) for word in words)
+
+
+@classify.command(epilog="Example: sem-train classify compare configs/classify/urban_dust_arms.yaml seeds=[0,1,2]")
+def compare(
+    config: Annotated[Path, typer.Argument(help="Experiment settings, YAML.")],
+    overrides: Overrides = None,
+    plan: Annotated[bool, typer.Option("--plan", help="List the trainings and whether they are done.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Report what is finished; train nothing.")] = False,
+) -> None:
+    """Train arms alike, test them on the same particles, compare them specimen by specimen."""
+    from sem_train.classification.comparison import compared, comparison_table, run_comparison, write_comparison
+    from sem_train.classification.experiment import ClassifyExperiment, plan_classify_cells
+    from semforge.settings import load_settings
+
+    settings = load_settings(config, ClassifyExperiment, overrides or ())
+    if plan:
+        for cell in plan_classify_cells(settings):
+            state = "finished" if cell.result.exists() else "to do"
+            console.print(f"{cell.name}: {len(cell.trainings)} trainings, {state}", highlight=False)
+        return
+    if not report:
+        run_comparison(settings, console)
+    results = compared(settings)
+    console.print(comparison_table(settings, results))
+    write_comparison(settings, results)
+    console.print(f"→ {settings.out / 'comparison.csv'}", highlight=False, soft_wrap=True)
