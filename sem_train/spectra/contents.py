@@ -7,6 +7,7 @@ import numpy as np
 
 from semforge.spectra import EnergyAxis
 
+NOT_NAMED = "not named"  # what shares call the rest
 UNNAMED = -1  # in a map of phases: pixels that were not named, or lie outside what was mapped
 
 

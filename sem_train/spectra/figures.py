@@ -9,17 +9,19 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
+from sem_train.certificate.numbers import SUPERSCRIPT
 from sem_train.colours import COLOURS
 from sem_train.figures import BLUE, GREEN, GREY, STYLE, VERMILION, WIDTH_IN
 from sem_train.scale_bars import scale_bar
-from sem_train.spectra.contents import UNNAMED, Share, ShownElements, ShownPhases, ShownSpectrum
+from sem_train.spectra.contents import NOT_NAMED, UNNAMED, Share, ShownElements, ShownPhases, ShownSpectrum
 from sem_train.spectra.labels import seen_lines, spread, width_kev
 from sem_train.spectra.pictures import block_means, grey_picture, nearest, pixel_shares
 from semforge.errors import InputError
@@ -30,10 +32,12 @@ DOTS_PER_INCH = 170
 INK = "#1d1f21"
 SPECTRUM_IN = 2.9  # height of a spectrum
 ABOVE_IN, BELOW_IN = 0.66, 0.42  # of it for the names of lines and for the energies
+LEFT_IN = 0.72  # for the counts
 BESIDE = (VERMILION, BLUE, GREEN, "#cc79a7")
 LABEL_PT = 7.5  # size of a line's name ...
 LABEL_APART_PT = 9.5  # ... and how far the next one must stand off
 LEAST_KEV = 3.0  # an energy axis reaches at least so far, where there are counts
+MARK_SHARE = 0.07  # of the axes' height: the mark of the strongest line of a family
 FAINT_MARK = 0.03  # lines of less than this share of their family are not marked
 LONGEST_MAP_PX = 700
 MAP_COLOURS = "magma"  # even steps of lightness, also for colour-blind readers
@@ -59,14 +63,16 @@ def as_png(figure: Figure) -> bytes:
     return picture.getvalue()
 
 
-def spectrum_figure(shown: ShownSpectrum, logarithmic: bool = False, families: bool = True) -> Figure:
+def spectrum_figure(
+    shown: ShownSpectrum, logarithmic: bool = False, families: bool = True, width_in: float = WIDTH_IN
+) -> Figure:
     """A spectrum with its lines named, others beside it, and what decided shaded.
 
     `families`: short marks at the bottom for all lines of the named elements, as high as their share of the family.
     """
     with _style():
-        figure = Figure(figsize=(WIDTH_IN, SPECTRUM_IN))
-        _spectrum(figure.subplots(gridspec_kw=_margins(SPECTRUM_IN)), shown, logarithmic, families)
+        figure = Figure(figsize=(width_in, SPECTRUM_IN))
+        _spectrum(figure.subplots(gridspec_kw=_margins(width_in, SPECTRUM_IN)), shown, logarithmic, families)
         return figure
 
 
@@ -75,7 +81,7 @@ def spectra_figure(shown: Sequence[ShownSpectrum], logarithmic: bool = False) ->
     with _style():
         high = SPECTRUM_IN * len(shown)
         figure = Figure(figsize=(WIDTH_IN, high))
-        grid = {**_margins(high), "hspace": SPECTRUM_IN / (SPECTRUM_IN - ABOVE_IN - BELOW_IN) - 1}
+        grid = {**_margins(WIDTH_IN, high), "hspace": SPECTRUM_IN / (SPECTRUM_IN - ABOVE_IN - BELOW_IN) - 1}
         for axis, one in zip(figure.subplots(len(shown), 1, squeeze=False, gridspec_kw=grid)[:, 0], shown, strict=True):
             _spectrum(axis, one, logarithmic, families=False)
             axis.text(0.99, 0.93, one.name, transform=axis.transAxes, ha="right", va="top", fontweight="bold")
@@ -91,7 +97,7 @@ def comparison_figure(shown: ShownSpectrum, logarithmic: bool = True) -> Figure:
         raise InputError(f"{shown.name}: nothing to compare it with; give a spectrum to stand beside it")
     with _style():
         figure = Figure(figsize=(WIDTH_IN, 4.1))
-        upper, lower = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True, gridspec_kw=_margins(4.1))
+        upper, lower = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True, gridspec_kw=_margins(WIDTH_IN, 4.1))
         _spectrum(upper, shown, logarithmic, families=True)
         upper.set_xlabel("")
         energies = shown.axis.energies_kev
@@ -103,6 +109,7 @@ def comparison_figure(shown: ShownSpectrum, logarithmic: bool = True) -> Figure:
         lower.axhline(1, color=INK, linewidth=0.7)
         lower.set(yscale="log", ylim=(0.1, 10), ylabel="÷ measured", xlabel="energy, keV")
         lower.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        lower.yaxis.set_minor_locator(NullLocator())
         return figure
 
 
@@ -119,15 +126,15 @@ def summed(shown: Sequence[ShownSpectrum], name: str) -> ShownSpectrum:
     return ShownSpectrum(name, counts, first.axis, max(beams) if beams else None, elements)
 
 
-def element_maps_figure(shown: ShownElements) -> Figure:
+def element_maps_figure(shown: ShownElements, width_in: float = WIDTH_IN, a_row: int = 3) -> Figure:
     """Maps with a colour bar of counts and a scale bar each; first, where asked for, some of them over each other."""
     panels = (1 if shown.together else 0) + len(shown.maps)
-    columns = 2 if panels < 3 else 3
+    columns = max(2, min(panels, a_row))
     rows = math.ceil(panels / columns)
     height, width = next(iter(shown.maps.values())).shape
-    wide = WIDTH_IN / columns
+    wide = width_in / columns
     with _style():
-        figure = Figure(figsize=(WIDTH_IN, rows * min(wide * 0.84 * height / width + 0.3, 6.0)), layout="constrained")
+        figure = Figure(figsize=(width_in, rows * min(wide * 0.84 * height / width + 0.3, 6.0)), layout="constrained")
         axes = iter(figure.subplots(rows, columns, squeeze=False).ravel())
         if shown.together:
             _together(next(axes), shown)
@@ -153,19 +160,19 @@ def phase_map_figure(shown: ShownPhases) -> Figure:
         handles = [Patch(color=_css(k), label=_share_label(name, shares)) for k, name in enumerate(shown.names)
                    if (shown.phases == k).any()]  # fmt: skip
         if (shown.phases == UNNAMED).any():
-            handles.append(Patch(facecolor="none", edgecolor=GREY, label=_share_label("not named", shares)))
+            handles.append(Patch(facecolor="none", edgecolor=GREY, label=_share_label(NOT_NAMED, shares)))
         figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7.5)
         return figure
 
 
-def confidence_figure(shown: ShownPhases) -> Figure:
+def confidence_figure(shown: ShownPhases, width_in: float = 0.62 * WIDTH_IN) -> Figure:
     """How sure each pixel's name is; pixels without a name are grey. Raises InputError if nothing says."""
     if shown.confidence is None:
         raise InputError("no confidence is known of this map of phases")
     height, width = shown.phases.shape
     with _style():
-        wide = WIDTH_IN * 0.62
-        figure = Figure(figsize=(wide, min(wide * 0.86 * height / width, 7.0) + 0.35), layout="constrained")
+        high = min(width_in * 0.86 * height / width, 7.0) + 0.35
+        figure = Figure(figsize=(width_in, high), layout="constrained")
         _confidence(figure, figure.subplots(), shown)
         return figure
 
@@ -179,9 +186,9 @@ def picture_figure(picture: np.ndarray) -> Figure:
     return figure
 
 
-def _margins(high: float) -> dict[str, float]:
+def _margins(wide: float, high: float) -> dict[str, float]:
     """The same room beside the axes of all spectra, so that they stand exactly one below the other."""
-    return {"left": 0.1, "right": 0.99, "bottom": BELOW_IN / high, "top": 1 - ABOVE_IN / high}
+    return {"left": LEFT_IN / wide, "right": 0.99, "bottom": BELOW_IN / high, "top": 1 - ABOVE_IN / high}
 
 
 def _spectrum(axis: Axes, shown: ShownSpectrum, logarithmic: bool, families: bool) -> None:
@@ -212,7 +219,10 @@ def _spectrum(axis: Axes, shown: ShownSpectrum, logarithmic: bool, families: boo
         handles += [Line2D([], [], color=c, label=name) for name, c in zip(others, BESIDE, strict=False)]
         axis.legend(handles=handles, loc="upper right", fontsize=7.5)
     axis.set(xlabel="energy, keV", ylabel="counts")
-    if not logarithmic:
+    if logarithmic:
+        axis.yaxis.set_minor_locator(NullLocator())
+        axis.yaxis.set_major_formatter(FuncFormatter(_power))
+    else:
         axis.yaxis.set_major_locator(MaxNLocator(5))
         axis.yaxis.set_major_formatter(FuncFormatter(_grouped))
 
@@ -220,30 +230,36 @@ def _spectrum(axis: Axes, shown: ShownSpectrum, logarithmic: bool, families: boo
 def _names(axis: Axes, lines: Sequence[Line], counts: np.ndarray, shown: ShownSpectrum, bottom: float) -> None:
     """The lines' names above the axes, upright, each with a thin line down to its peak."""
     low, high = axis.get_xlim()
-    apart = LABEL_APART_PT / (0.9 * 72 * WIDTH_IN) * (high - low)
+    inches = axis.get_position().width * axis.figure.get_figwidth()
+    apart = LABEL_APART_PT / (72 * inches) * (high - low)
     peak = lambda line: float(counts[shown.axis.channel_of(line.energy_kev)])
     room = int((high - low) / apart)
     kept = sorted(sorted(lines, key=peak)[-room:], key=lambda line: line.energy_kev)
     places = spread([line.energy_kev for line in kept], apart, low, high)
     above = axis.get_xaxis_transform()
+    energies = [line.energy_kev for line in kept]
+    thin: dict[str, Any] = {"colors": GREY, "linewidths": 0.45}
+    axis.vlines(energies, [max(peak(line), bottom) for line in kept], axis.get_ylim()[1], zorder=2, **thin)
+    slants = [((energy, 1.0), (x, 1.045)) for energy, x in zip(energies, places, strict=True)]
+    axis.add_collection(LineCollection(slants, transform=above, clip_on=False, **thin), autolim=False)
     for line, x in zip(kept, places, strict=True):
-        axis.plot([line.energy_kev] * 2, [max(peak(line), bottom), axis.get_ylim()[1]], color=GREY, linewidth=0.45,
-                  zorder=2)  # fmt: skip
-        axis.plot([line.energy_kev, x], [1, 1.045], color=GREY, linewidth=0.45, transform=above, clip_on=False)
         axis.text(x, 1.055, line.name, transform=above, rotation=90, ha="center", va="bottom", fontsize=LABEL_PT)
 
 
 def _family_marks(axis: Axes, lines: Sequence[Line], shown: ShownSpectrum, high: float) -> None:
-    above = axis.get_xaxis_transform()
+    marks = []
     for line in lines:
         if line.name.endswith("Kβ"):
             continue
         family = [one for one in lines_of(line.element, shown.beam_kev) if one.shell[0] == line.shell[0]]
         strongest = max(one.weight for one in family)
-        for one in family:
-            if one.weight > FAINT_MARK * strongest and LOWEST_KEV < one.energy_kev < high:
-                axis.plot([one.energy_kev] * 2, [0, 0.07 * one.weight / strongest], color=VERMILION, linewidth=0.8,
-                          transform=above, zorder=5)  # fmt: skip
+        marks += [
+            ((one.energy_kev, 0.0), (one.energy_kev, MARK_SHARE * one.weight / strongest))
+            for one in family
+            if one.weight > FAINT_MARK * strongest and LOWEST_KEV < one.energy_kev < high
+        ]
+    drawn = LineCollection(marks, colors=VERMILION, linewidths=0.8, transform=axis.get_xaxis_transform(), zorder=5)
+    axis.add_collection(drawn, autolim=False)
 
 
 def _end_kev(shown: ShownSpectrum, lines: Sequence[Line]) -> float:
@@ -364,6 +380,12 @@ def _grouped(value: float, _: Any) -> str:
     if abs(value) >= 10_000:
         return f"{value:,.0f}".replace(",", "\u202f")
     return f"{value:g}".replace("-", "−")
+
+
+def _power(value: float, _: Any) -> str:
+    """A power of ten without mathematical type, which takes long to set."""
+    exponent = round(math.log10(value))
+    return f"{value:g}" if 0 <= exponent < 4 else f"10{str(exponent).translate(SUPERSCRIPT)}"
 
 
 @contextmanager

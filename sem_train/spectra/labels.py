@@ -10,7 +10,8 @@ from semforge.spectra.axis import LOWEST_KEV
 from semforge.spectra.lines import Line, likely_labels, lines_of
 
 SEEN_SIGMA = 3.0  # net counts of a peak over their standard deviation, from which it is one
-SEEN_SHARE = 0.05  # of the background below it, where there are expected counts, which do not scatter
+SEEN_SHARE = 0.1  # of the background below a peak, from which it is worth a name
+FAINTEST = 1e-4  # of the highest channel
 MN_KEV, SI_FANO_EV2 = 5.895, 2500.0  # of the detector's resolution: width² grows by 2.5 eV² for each eV
 SUMMIT_WITHIN = 0.4  # widths that the top of a peak may lie off its line: calibrations differ ...
 SOFT_KEV, SOFT_WITHIN = 0.4, 0.7  # ... more so where detectors lose part of the charge
@@ -56,9 +57,11 @@ def is_peak(counts: np.ndarray, axis: EnergyAxis, line: Line) -> bool:
     # a neighbour on one side is no background: the lower side is, unless both are near each other
     below = min(sides) if max(sides) > 1.5 * min(sides) + 1 else float(np.mean(sides))
     net = float(middle.sum()) - below * len(middle)
-    if np.array_equal(middle, np.rint(middle)):
-        return net > SEEN_SIGMA * np.sqrt(max(float(middle.sum()) + below * len(middle), 1.0))
-    return net > SEEN_SHARE * below * len(middle) and net > 1e-4 * float(counts.max())
+    if net <= SEEN_SHARE * below * len(middle) or net <= FAINTEST * float(counts.max()):
+        return False
+    if not np.array_equal(middle, np.rint(middle)):
+        return True  # expected counts do not scatter
+    return net > SEEN_SIGMA * np.sqrt(max(float(middle.sum()) + below * len(middle), 1.0))
 
 
 def spread(wanted: Sequence[float], apart: float, low: float, high: float) -> np.ndarray:

@@ -1,11 +1,13 @@
 """The page of X-ray results: maps, spectra and tables of one or many fields, complete in itself."""
 
 import base64
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 from PIL import Image
@@ -25,7 +27,7 @@ from sem_train.certificate.pictures import (
 from sem_train.colours import COLOURS
 from sem_train.scale_bars import ScaleBar, scale_bar
 from sem_train.spectra.contents import (
-    UNNAMED,
+    NOT_NAMED,
     Card,
     Share,
     ShownElements,
@@ -41,10 +43,14 @@ from semforge import __version__
 from semforge.files import write_text
 from semforge.pages import page_environment
 
+# inches of figures, about as wide as they stand on the page, so that all letters are alike
+SPECTRUM_WIDTH_IN, MAPS_WIDTH_IN, CONFIDENCE_WIDTH_IN = 5.2, 9.4, 3.3
+MAPS_A_ROW = 4
 OPEN_SPECTRA = 6  # of a card; the others are drawn when asked for
 MOST_ROWS = 2000  # of a table
 LEAST_MAP_PX = 480  # the longer side of a map of phases in the page, however few pixels it has
-NOT_NAMED = "not named"
+FADE = 80  # percent that phases cover of a micrograph at first
+NO_ID = 4096  # in a map: no phase
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,7 @@ class CardView:
     pictures: tuple[tuple[ShownPicture, str], ...]
     tables: tuple[TableView, ...]
     search: str
+    height_px: int  # about, on a wide screen, so that the scroll bar is right before it was ever drawn
 
 
 def write_page(
@@ -148,37 +155,49 @@ def write_page(
     and `tables` are of all cards together. `provenance` says model, files, versions.
     """
     limit = budget(len(cards))
-    views = [card_view(card, f"field-{k + 1}", limit) for k, card in enumerate(cards)]
+    legend = legend_of(cards, shares)
+    views = [card_view(card, f"field-{k + 1}", limit, legend) for k, card in enumerate(cards)]
     page = page_environment("sem_train").get_template("spectra.html.j2").render(
         title=title, about=about, today=date.today().isoformat(), keys=keys, warnings=warnings,
-        shares=share_rows(shares, {}), tables=[table_view(table) for table in tables], cards=views,
-        open_spectra=OPEN_SPECTRA, provenance=provenance or {}, command=command, version=__version__,
+        shares=share_rows(shares, legend), tables=[table_view(table) for table in tables], cards=views,
+        open_spectra=OPEN_SPECTRA, fade=FADE, provenance=provenance or {}, command=command, version=__version__,
     )  # fmt: skip
     write_text(path, page)
 
 
-def card_view(card: Card, identity: str, limit: Budget) -> CardView:
+def legend_of(cards: Sequence[Card], shares: Sequence[Share] = ()) -> dict[str, Legend]:
+    """Each phase and class on the page with its colour and id, by name: the same on all cards."""
+    names = [name for card in cards if card.phases for name in card.phases.names]
+    names += [share.name for rows in (shares, *(card.shares for card in cards)) for share in rows]
+    named = [name for name in dict.fromkeys(names) if name != NOT_NAMED]
+    return {
+        name: Legend(id=k, name=name, role="phase", colour=COLOURS[k % len(COLOURS)]) for k, name in enumerate(named)
+    }
+
+
+def card_view(card: Card, identity: str, limit: Budget, legend: Mapping[str, Legend]) -> CardView:
     """One card, drawn."""
-    legend = _legend(card.phases) if card.phases else {}
     shares = card.shares
     if card.phases:
-        shares = card.phases.shares or pixel_shares(card.phases)
+        shares = card.phases.shares or card.shares or pixel_shares(card.phases)
+    elements = ""
+    if _has_maps(card.elements):
+        elements = svg_uri(as_svg(element_maps_figure(card.elements, MAPS_WIDTH_IN, MAPS_A_ROW), identity))
     return CardView(
         id=identity, name=card.name, facts=card.facts, cautions=card.cautions,
-        phases=phases_view(card.phases, limit) if card.phases else None,
+        phases=phases_view(card.phases, limit, legend) if card.phases else None,
         shares=tuple(share_rows(shares, legend)),
-        elements=svg_uri(as_svg(element_maps_figure(card.elements), identity)) if _has_maps(card.elements) else "",
+        elements=elements,
         elements_note=card.elements.note if card.elements else "",
         spectra=tuple(spectrum_view(one, f"{identity}-{k}") for k, one in enumerate(card.spectra)),
         pictures=tuple((one, _picture_uri(one, limit)) for one in card.pictures),
         tables=tuple(table_view(table) for table in card.tables),
-        search=f"{card.name} {' '.join(share.name for share in shares)}".lower(),
+        search=f"{card.name} {' '.join(share.name for share in shares)}".lower(), height_px=_height_px(card),
     )  # fmt: skip
 
 
-def phases_view(shown: ShownPhases, limit: Budget) -> PhasesView:
+def phases_view(shown: ShownPhases, limit: Budget, legend: Mapping[str, Legend]) -> PhasesView:
     """A map of phases over its micrograph, or over nothing."""
-    legend = _legend(shown)
     if shown.micrograph is None:
         longest = max(LEAST_MAP_PX, *shown.phases.shape)
         scale = longest / max(shown.phases.shape)
@@ -187,18 +206,18 @@ def phases_view(shown: ShownPhases, limit: Budget) -> PhasesView:
     else:
         backdrop = grey_picture(shown.micrograph)
     micrograph, (width, height) = jpeg_uri(Image.fromarray(backdrop), limit)
-    index = nearest(shown.phases, 0, (height, width))
-    shares = np.bincount(index[index >= 0].ravel(), minlength=len(shown.names)) / index.size
-    labels = np.where(index == UNNAMED, 255, index).astype(np.uint8)
+    ids = np.array([*(legend[name].id for name in shown.names), NO_ID])  # what is not named comes last
+    labels = ids[nearest(shown.phases, 0, (height, width)).astype(int)]
+    shares = np.bincount(labels[labels != NO_ID], minlength=NO_ID) / labels.size
     confidence = ""
     if shown.confidence is not None:
-        confidence = svg_uri(as_svg(confidence_figure(shown), "confidence"))
-    there = [legend[name] for k, name in enumerate(shown.names) if shares[k] > 0]
+        confidence = svg_uri(as_svg(confidence_figure(shown, CONFIDENCE_WIDTH_IN), "confidence"))
+    there = [kind for kind in legend.values() if shares[kind.id] > 0]
     return PhasesView(
         micrograph=micrograph, mask=mask_uri(labels, list(legend.values())), width=width, height=height,
         names=tuple(placed_name(labels, kind) for kind in there if shares[kind.id] >= LABEL_SHARE),
         bar=scale_bar(shown.phases.shape[1], shown.pixel_size_um) if shown.pixel_size_um else None,
-        fade=50 if shown.micrograph is not None else 100, confidence=confidence,
+        fade=FADE if shown.micrograph is not None else 100, confidence=confidence,
         legend=", ".join(kind.name for kind in there) or "none", note=shown.note, what=shown.what,
     )  # fmt: skip
 
@@ -206,7 +225,8 @@ def phases_view(shown: ShownPhases, limit: Budget) -> PhasesView:
 def spectrum_view(shown: ShownSpectrum, identity: str) -> SpectrumView:
     """A spectrum on a linear and on a logarithmic axis."""
     linear, logarithmic = (
-        svg_uri(as_svg(spectrum_figure(shown, log), f"{identity}-{log}")) for log in (False, True)
+        svg_uri(as_svg(spectrum_figure(shown, log, width_in=SPECTRUM_WIDTH_IN), f"{identity}-{log}"))
+        for log in (False, True)
     )
     beside = f" beside {', '.join(shown.beside)}" if shown.beside else ""
     said = f"Spectrum of {shown.name}{beside}, {shown.axis.describe()}"
@@ -265,19 +285,23 @@ def _cell(value: Value, number: bool) -> Cell:
     return Cell(shown(value), f"{value:.10g}", number)
 
 
-def _legend(phases: ShownPhases) -> dict[str, Legend]:
-    """Each phase and its colour, by name."""
-    return {
-        name: Legend(id=k, name=name, role="phase", colour=COLOURS[k % len(COLOURS)])
-        for k, name in enumerate(phases.names)
-    }
+def _height_px(card: Card) -> int:
+    """About how high a card is on a wide screen."""
+    height = 80
+    if card.phases:
+        shape = card.phases.phases.shape
+        height += 140 + round(min(580 * shape[0] / shape[1], 790))
+    if _has_maps(card.elements):
+        height += 190 * math.ceil((len(card.elements.maps) + bool(card.elements.together)) / MAPS_A_ROW)
+    height += 290 * math.ceil(min(len(card.spectra), OPEN_SPECTRA) / 2) + (190 if card.pictures else 0)
+    return height + 45 * len(card.tables)
 
 
 def _css(kind: Legend) -> str:
     return "#{:02x}{:02x}{:02x}".format(*(kind.colour or (138, 138, 138)))
 
 
-def _has_maps(elements: ShownElements | None) -> bool:
+def _has_maps(elements: ShownElements | None) -> TypeGuard[ShownElements]:
     return elements is not None and len(elements.maps) > 0
 
 

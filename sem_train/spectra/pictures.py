@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from sem_train.spectra.contents import UNNAMED, Share, ShownPhases
+from sem_train.spectra.contents import NOT_NAMED, UNNAMED, Share, ShownPhases
 from sem_train.transforms import normalise
 
 
@@ -42,7 +42,7 @@ def grey_picture(micrograph: np.ndarray) -> np.ndarray:
 
 def pixel_shares(shown: ShownPhases) -> tuple[Share, ...]:
     """The share of all pixels that each phase has, those not named last; phases without a pixel are left out."""
-    names = [*shown.names, "not named"]
+    names = [*shown.names, NOT_NAMED]
     counts = np.bincount(np.where(shown.phases == UNNAMED, len(shown.names), shown.phases).ravel().astype(int),
                          minlength=len(names))  # fmt: skip
     return tuple(
