@@ -108,6 +108,25 @@ def spectra(
     cli.console.print(f"{out}: {of}, seed {seed}", highlight=False)
 
 
+@app.command("export-edx", epilog="Example: blender-gen export-edx data/mineral_section --index 3 --out scene.hspy")
+def export_edx(
+    dataset: Annotated[Path, typer.Argument(help="Data set, its folder or a shard.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Spectrum image to write (.hspy, .h5), or a folder for particles (.msa).")],
+    index: Annotated[int, typer.Option(help="Which sample of the data set.", min=0)] = 0,
+) -> None:
+    """Write the spectra of a stored sample as files that other programs read: HyperSpy, EMSA/MAS."""
+    from blender_gen.edx.export import export
+    from blender_gen.sample import SampleFile
+
+    with SampleFile(dataset) as file:
+        found = (file.index == index).nonzero()[0]
+        if not len(found):
+            raise InputError(f"{file.path}: holds no sample {index}; it has {file.index.min()} to {file.index.max()}")
+        written = export(file, int(found[0]), out)
+    several = f", {len(written)} spectra" if out.is_dir() else ""
+    cli.console.print(f"{out}: sample {index} of {dataset}{several}", highlight=False)
+
+
 def main() -> None:
     """Entry point."""
     cli.run(app, "blender-gen")

@@ -27,7 +27,8 @@ dataset                shape                  dtype         meaning
 =====================  =====================  ============  =============================================
 particle_spectra       (N, M, C)              uint32        counts; M the most that the recipe stores
 particle_instance      (N, M)                 uint32        whose; largest visible first, 0 is nobody's
-particle_shares        (N, M, P)              float32       of each part in the expected spectrum
+particle_shares        (N, M, P)              float32       of each part in the beam that it stands in
+particle_na_s          (N, M)                 float32       dose in nA s
 spectrum_image         (N, H/b, W/b, C)       uint16        counts
 element_maps           (N, E, H/b, W/b)       uint32/int32  counts in windows; below 0 only if net
 shares                 (N, P, H/b, W/b)       uint8         of each part in a pixel's X-rays, 255 is all

@@ -1,6 +1,6 @@
 """Spectra of a specimen as its recipe asks for them: conditions drawn, phases mixed, counts drawn, stored."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from blender_gen.edx.conditions import Conditions, Detector
 from blender_gen.edx.counts import noisy, simulate_image
 from blender_gen.edx.maps import element_maps, mappable, windows
+from blender_gen.edx.minerals import specimen
 from blender_gen.edx.mixing import Ground, Mixture, Seen, mixture
 from blender_gen.edx.particles import expected_spectrum, largest, scanned
 from blender_gen.edx.shadow import Way, passing
@@ -78,6 +79,8 @@ def acquire(recipe: Recipe, target: Target, instance: np.ndarray, rng: np.random
     drawn = draw(settings, rng, leave=("detector",))
     detector = draw(settings.detector, rng)
     conditions = _conditions(settings, drawn, detector)
+    if settings.solid_solutions:
+        target = replace(target, solids=tuple(specimen(solid.name, rng) for solid in target.solids))
     mixed = mixture(target, conditions, detector.azimuth_deg, _ground(recipe))
     present = mixed.column.any(axis=(0, 1))
     a_na_s = np.zeros((len(target.solids), settings.channels))
@@ -88,6 +91,10 @@ def acquire(recipe: Recipe, target: Target, instance: np.ndarray, rng: np.random
     elements = mapped_elements(recipe)
     chosen = windows(elements, drawn.beam_kev, axis_of(settings), detector.resolution_ev)
     record = _record(recipe, drawn, detector, [window.record() for window in chosen])
+    record["parts"] = [
+        {**part, "mass_fractions": dict(solid.mass_fractions)}
+        for part, solid in zip(record["parts"], target.solids, strict=True)
+    ]
     if "particles" in settings.store:
         arrays |= _particles(settings, drawn, mixed, target, instance, a_na_s, conditions, rng)
     if settings.pixelwise or "shares" in settings.store:
@@ -113,12 +120,13 @@ def _particles(
     spectra = np.zeros((settings.particles_max, settings.channels), dtype=np.uint32)
     whose = np.zeros(settings.particles_max, dtype=np.uint32)
     shares = np.zeros((settings.particles_max, len(target.solids)), dtype=np.float32)
+    doses = np.zeros(settings.particles_max, dtype=np.float32)
     whose[: len(numbers)] = numbers
     for row, (rows, columns) in enumerate(scanned(instance, numbers, settings.particle_scan == "point")):
         expected, shares[row] = expected_spectrum(mixed.at(rows, columns), a_na_s, target.solids, conditions.axis)
         dose = _dose(drawn.live_s, drawn.counts, drawn.current_na, expected)
-        spectra[row] = noisy(expected * dose, rng)
-    return {"particle_spectra": spectra, "particle_instance": whose, "particle_shares": shares}
+        spectra[row], doses[row] = noisy(expected * dose, rng), dose
+    return {"particle_spectra": spectra, "particle_instance": whose, "particle_shares": shares, "particle_na_s": doses}
 
 
 def _image(

@@ -7,7 +7,7 @@ import numpy as np
 
 from semforge.errors import InputError
 from semforge.spectra import EnergyAxis
-from semforge.spectra.lines import Line, atomic_number, edge_kev, likely_labels, lines_of
+from semforge.spectra.lines import Line, atomic_number, edge_kev, fluorescence_yield, lines_of
 
 WELL_EXCITED = 1.5  # beam energy over the edge, from which a harder line is preferred to a softer one
 WIDTH = 1.2  # of a window, in widths of the line at half its height
@@ -35,11 +35,20 @@ def mapped_line(element: str, beam_kev: float, axis: EnergyAxis) -> Line | None:
     None if the beam excites no line on the axis. Raises InputError if there is no such element.
     """
     atomic_number(element)
-    high = axis.high_kev
-    excited = [line for line in likely_labels((element,), beam_kev * 1.2, SOFTEST_KEV, high)
-               if (edge_kev(element, line.shell) or 0) < beam_kev]  # fmt: skip
-    well = [line for line in excited if (edge_kev(element, line.shell) or 0) * WELL_EXCITED < beam_kev]
-    return max(well or excited, key=lambda line: line.energy_kev, default=None)
+    families: dict[str, Line] = {}
+    for line in lines_of(element, beam_kev):
+        if line.energy_kev >= SOFTEST_KEV and axis.covers(line.energy_kev):
+            strongest = families.get(line.shell[0])
+            if strongest is None or _photons(line) > _photons(strongest):
+                families[line.shell[0]] = line
+    well = [line for line in families.values() if (edge_kev(element, line.shell) or 0) * WELL_EXCITED < beam_kev]
+    return max(well or families.values(), key=lambda line: line.energy_kev, default=None)
+
+
+def _photons(line: Line) -> float:
+    """Of a line, relative to the others of its family: as many vacancies as the subshell has electrons."""
+    electrons = {"K": 2, "L1": 2, "L2": 2, "L3": 4, "M1": 2, "M2": 2, "M3": 4, "M4": 4, "M5": 6}
+    return line.weight * fluorescence_yield(line.element, line.shell) * electrons[line.shell]
 
 
 def mappable(elements: Iterable[str], beam_kev: float, axis: EnergyAxis) -> tuple[str, ...]:

@@ -51,6 +51,8 @@ class Edx(Settings):
     background: Annotated[Number, between(0, 3)] = Field(1.0, validate_default=True)
     coat: Literal["none", "carbon", "Au"] = "none"
     coat_nm: Annotated[Number, between(0, 200)] = Field(10.0, validate_default=True)
+    # minerals of each specimen have a composition drawn from the range of their solid solution; else their middle
+    solid_solutions: bool = False
     detector: EdxDetector = EdxDetector()
     store: tuple[Stored, ...] = Field(("particles",), min_length=1)
     binning: int = Field(1, ge=1, le=64)  # pixels of the micrograph along each side of a pixel of image, maps, shares

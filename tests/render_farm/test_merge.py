@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from blender_gen.sample import KEPT_READS, Header, Sample, SampleFile, verify_samples, write_samples
 from render_farm.disk.folder import Folder, Job
 from render_farm.disk.merge import merge
 from render_farm.planning.plan import Shard
+from semforge.errors import InputError
 
 HEADER = Header("family: fake\n", "0" * 64, 0, ("matrix", "pore"), {"fake": "1"}, "CPU")
 
@@ -79,3 +81,22 @@ def test_what_samples_keep_for_new_micrographs_is_linked_too(tmp_path: Path) -> 
     with file:
         assert not bad and file.pass_names == ("normal",)
         assert [int(file.passes(k)["normal"][1, 3, 3]) for k in range(4)] == [0, 1, 2, 3]
+
+
+def test_spectra_are_linked_too(tmp_path: Path) -> None:
+    folder, job = Folder(tmp_path), Job(recipe=HEADER.recipe, recipe_hash="0" * 64, seed=0, count=4, shard_size=2)
+    folder.begin(job)
+    for start in (0, 2):
+        shard = Shard(start, start + 2)
+        spectra = {"particle_spectra": np.zeros((5, 16), np.uint32), "spectrum_image": np.ones((4, 4, 16), np.uint16)}
+        kept = [replace(sample(i), edx={n: a + a.dtype.type(i) for n, a in spectra.items()}) for i in shard.indices]
+        write_samples(folder.shard_path(shard), kept, HEADER)
+    merge(folder, job, folder.shards_on_disk())
+    file, bad = verify_samples(folder.dataset)
+    with file:
+        assert not bad and file.edx_names == ("particle_spectra", "spectrum_image")
+        assert [int(file.edx(k, "particle_spectra")["particle_spectra"][4, 15]) for k in range(4)] == [0, 1, 2, 3]
+        assert [int(file.sample(k).edx["spectrum_image"][3, 3, 0]) for k in range(4)] == [1, 2, 3, 4]
+    write_samples(folder.shard_path(Shard(2, 4)), [sample(2), sample(3)], HEADER)
+    with pytest.raises(InputError, match="different sizes"):
+        merge(folder, job, folder.shards_on_disk())
