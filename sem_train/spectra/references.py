@@ -170,6 +170,9 @@ def _of_scene(scene: Scene, axis: EnergyAxis, group: int, source: int) -> list[_
                 kept[-1] = kept[-1] + total
             elif total.sum():
                 kept.append(total)
+    for kept in sums.values():
+        if len(kept) > 1 and kept[-1].sum() < FEWEST_COUNTS:
+            kept[-2:] = [kept[-2] + kept[-1]]
     return [
         _Row(scene.names[phase], total, group, source, float(total.sum()), False)
         for phase, totals in sums.items()

@@ -1,12 +1,13 @@
 """Training of a network of spectra: `fit`, as any training here, on spectra that are drawn anew every step."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sem_train.callbacks import Score
 from sem_train.hardware import deterministic_algorithms, flush_denormals, refuse_bad_precision, training_device
@@ -39,6 +40,16 @@ class Batches(Dataset):
         return spectra_input(drawn.counts), drawn.shares
 
 
+class Numbers(Sampler):
+    """Numbers of batches, of no known length: Lightning would take the rest of a resumed run for a whole epoch."""
+
+    def __init__(self, first: int, end: int):
+        self.first, self.end = first, end
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.first, self.end))
+
+
 class Draws(L.LightningDataModule):
     """Drawn spectra to learn, and those of held-out variants to score."""
 
@@ -50,7 +61,7 @@ class Draws(L.LightningDataModule):
         training = self.config.training
         first, end = (steps * training.accumulate for steps in (self.trainer.global_step, training.steps))
         batches = Batches(self.learnt, training.batch_size, training.seed)
-        return DataLoader(batches, batch_size=None, sampler=range(first, end), num_workers=training.workers)
+        return DataLoader(batches, batch_size=None, sampler=Numbers(first, end), num_workers=training.workers)
 
     def val_dataloader(self) -> DataLoader:
         size, training = min(500, self.config.training.val_spectra), self.config.training
