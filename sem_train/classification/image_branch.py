@@ -17,7 +17,7 @@ class Maps(Protocol):
     """Feature maps (N, `channels`, h, w) of crops (N, 1, side, side) about -1 to 1, and the stages they come from."""
 
     channels: int
-    stages: list[str]  # names of the first module of each stage but the first
+    stages: list[str]  # names of the modules that its stages end with, in their order
 
 
 class Residual(nn.Module):
@@ -51,7 +51,7 @@ class SmallMaps(nn.Module):
         self.stage3 = Residual(widths[1], widths[2], 2)
         self.stage4 = Residual(widths[2], widths[3], 2)
         self.channels = widths[-1]
-        self.stages = ["stage1", "stage2", "stage3", "stage4"]
+        self.stages = ["stem", "stage1", "stage2", "stage3", "stage4"]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, channels, side / 16, side / 16)."""
@@ -64,14 +64,17 @@ class TimmMaps(nn.Module):
     def __init__(self, name: str):
         super().__init__()
         self.network = _timm_network(name)
-        with torch.no_grad():
-            maps = self.eval()(torch.zeros(1, 1, 64, 64))
+        no_maps = InputError(f"model.image.name {name!r}: has no feature maps, expected a convolutional network")
+        try:
+            with torch.no_grad():
+                maps = self.eval()(torch.zeros(1, 1, 64, 64))
+        except (AssertionError, RuntimeError) as error:  # those that look at patches want a size of their own
+            raise no_maps from error
         if maps.ndim != 4:
-            raise InputError(f"model.image.name {name!r}: has no feature maps, expected a convolutional network")
+            raise no_maps
         self.train()
         self.channels = maps.shape[1]
-        modules = [stage["module"] for stage in getattr(self.network, "feature_info", [])]
-        self.stages = [f"network.{module}" for module in modules[1:]]
+        self.stages = [f"network.{stage['module']}" for stage in getattr(self.network, "feature_info", [])]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, channels, h, w), of most networks 1/32 of the sides."""
@@ -91,15 +94,18 @@ def build_maps(settings: ImageBranchSettings, load_weights: bool) -> nn.Module:
 
 
 def freeze(maps: nn.Module, frozen: bool | int) -> None:
-    """Freeze all weights, or those before stage `frozen` + 1. Raises InputError if there are not so many stages."""
+    """Freeze all weights, or those of the first stages. Raises InputError if there are not so many stages."""
     if frozen is False or frozen == 0:
         return
     order = {name: i for i, (name, _) in enumerate(maps.named_modules())}
     if frozen is not True and frozen > len(maps.stages):
         raise InputError(f"model.image.frozen is {frozen}, expected true or at most {len(maps.stages)} stages")
-    first = len(order) if frozen is True else order[maps.stages[frozen - 1]]
+    last = len(order)
+    if frozen is not True:
+        end = maps.stages[frozen - 1]
+        last = max(i for name, i in order.items() if name == end or name.startswith(f"{end}."))
     for name, weight in maps.named_parameters():
-        weight.requires_grad_(order[name.rpartition(".")[0]] >= first)
+        weight.requires_grad_(order[name.rpartition(".")[0]] > last)
 
 
 def still(module: nn.Module) -> None:
@@ -117,7 +123,7 @@ def _timm_network(name: str) -> nn.Module:
         near = timm.list_models(f"{name}*")[:5] or ["resnet18", "efficientnet_b0", "mobilenetv3_small_100", "vgg11_bn"]
         raise InputError(f"model.image.name {name!r} is unknown, expected small or one of timm, e.g. {', '.join(near)}")
     # of a VGG, timm builds the large dense layers behind the maps even where they are not asked for
-    options = {"num_features": 8, "feature_window_size": 1} if name.startswith("vgg") else {}
+    options = {"mlp_ratio": 1 / 512} if name.startswith("vgg") else {}
     try:
         network = timm.create_model(name, pretrained=False, in_chans=1, num_classes=0, global_pool="", **options)
     except (TypeError, RuntimeError, AssertionError) as error:

@@ -141,6 +141,7 @@ class Classifier(nn.Module):
         self.join = JOINS[settings.name](settings)
         self.dropout = nn.Dropout(settings.dropout)
         self.head = nn.Linear(width, classes)
+        self.train()
 
     def joined(self, inputs: Inputs) -> torch.Tensor:
         """Features (N, width) of both inputs together."""
