@@ -25,7 +25,7 @@ from sem_train.data.pictures import file_identity
 from sem_train.inference import checkpoint_of
 from sem_train.provenance import versions
 
-CONFUSION = "confusion.csv"  # in a run's folder
+CONFUSION = "evaluation/confusion.csv"  # of `classify evaluate`, in the run's folder
 
 
 def predict_particles(
