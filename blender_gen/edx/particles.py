@@ -1,6 +1,6 @@
 """One expected spectrum a particle: the beam scans what is seen of it, or stands in its middle."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, find_objects
@@ -17,7 +17,7 @@ def largest(instance: np.ndarray, most: int) -> np.ndarray:
     return numbers[np.lexsort((numbers, -pixels))][:most].astype(np.uint32)
 
 
-def scanned(instance: np.ndarray, numbers: Sequence[int], point: bool) -> list[tuple[np.ndarray, np.ndarray]]:
+def scanned(instance: np.ndarray, numbers: Iterable[int], point: bool) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows and columns of the pixels where the beam stands for each body: all that show it, or the innermost one."""
     boxes = find_objects(instance.astype(np.int32))
     places = []

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from rich.console import Console, Group, RenderableType
+from rich.filesize import decimal
 from rich.live import Live
 from rich.table import Table
 
@@ -99,6 +100,7 @@ class Status:
     seconds_left: float | None
     queue_asked: bool
     deep: bool
+    bytes: int = 0  # of the shards that count
 
     @property
     def at_work(self) -> bool:
@@ -192,7 +194,7 @@ def read_status(folder: Folder, deep: bool = False, ask_queue: AskQueue = queue)
         dataset=dataset, pools=pools, samples_per_s=round(speed, 4),
         seconds_per_sample=_rounded(activity.seconds_per_sample(attempts)),
         seconds_left=_seconds_left(missing - len(given_up) - len(unwritten), speed),
-        queue_asked=work.queue_asked, deep=deep,
+        queue_asked=work.queue_asked, deep=deep, bytes=sum(s.bytes for s in states if s.problem is None),
     )  # fmt: skip
 
 
@@ -217,6 +219,7 @@ def status_table(folder: Folder, status: Status) -> RenderableType:
         ("missing", str(status.missing)), ("seconds a sample", _number(status.seconds_per_sample)),
         ("samples a second now", f"{status.samples_per_s:.2f}" if status.at_work else UNKNOWN),
         ("time left", _left(status.seconds_left) if status.at_work else UNKNOWN),
+        ("on disk", _room(status)),
         ("checked", "every digest recomputed" if status.deep else "files as their journals say, pixels not read"),
     ):  # fmt: skip
         if value != UNKNOWN:
@@ -239,6 +242,10 @@ def status_table(folder: Folder, status: Status) -> RenderableType:
     if (more := len(unmended) - SHOWN) > 0:
         summary.add_row("", f"and {more} before")
     return Group(summary, _pools_table(status.pools)) if status.pools else summary
+
+
+def _room(status: Status) -> str:
+    return f"{decimal(status.bytes)}, {decimal(status.bytes // status.done)} a sample" if status.done else UNKNOWN
 
 
 def watch(

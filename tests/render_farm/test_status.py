@@ -196,6 +196,8 @@ def test_the_states_of_a_folder_that_nobody_works_on(folder: Folder) -> None:
     merge_all(folder)
     status = status_of(folder)
     assert (status.state, status.dataset, status.seconds_left) == ("complete", None, 0.0)
+    assert status.bytes == sum(path.stat().st_size for path in folder.shards.glob("*.h5"))
+    assert "a sample" in text_of(folder, status) and json.loads(status.to_json())["bytes"] == status.bytes
 
 
 def test_quarantined_samples_are_named_with_problem_and_log(folder: Folder) -> None:
