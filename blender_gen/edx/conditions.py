@@ -18,6 +18,7 @@ class Detector:
 
     resolution_ev: float = 130.0  # full width at half maximum at Mn Kα, 5895 eV
     soft_ev: float = 0.0  # widening of soft peaks below what `resolution_ev` says, at 0 keV, added in squares
+    droop_ev: float = 0.0  # by how much soft peaks lie too low on the scale, at 0 keV
     window: str = "polymer"  # one of WINDOWS
     silicon_um: float = 450.0  # active thickness
     dead_layer_nm: float = 0.0  # silicon in front that counts nothing
@@ -33,6 +34,7 @@ class Detector:
     def __post_init__(self) -> None:
         _expect("resolution_ev", self.resolution_ev, 100.0, 400.0)
         _expect("soft_ev", self.soft_ev, 0.0, 100.0)
+        _expect("droop_ev", self.droop_ev, 0.0, 60.0)
         if self.window not in WINDOWS:
             raise InputError(f"window: found {self.window!r}, expected one of {', '.join(WINDOWS)}")
         _expect("silicon_um", self.silicon_um, 1.0, 10_000.0)
@@ -67,7 +69,7 @@ class Conditions:
         _expect("take_off_deg", self.take_off_deg, 5.0, 90.0)
         _expect("tilt_deg", self.tilt_deg, 5.0 - self.take_off_deg, 75.0)
         _expect("solid_angle_sr", self.solid_angle_sr, 1e-5, 2 * math.pi)
-        _expect("coat_nm", self.coat_nm, 0.0, 200.0)
+        _expect("coat_nm", self.coat_nm, 0.0, 400.0)
         _expect("background", self.background, 0.0, 10.0)
         _expect("current_na", self.current_na, 0.0, 1000.0)
         if self.coat is not None and self.coat not in materials():

@@ -1,0 +1,313 @@
+"""Simulated X-ray spectra against closed forms and independently computed ratios."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.integrate import simpson, trapezoid
+
+from blender_gen.edx import Conditions, Detector, film_share, phase, phase_spectrum, xray_range_um
+from blender_gen.edx.attenuation import attenuation, transmission
+from blender_gen.edx.background import bremsstrahlung
+from blender_gen.edx.depth_distribution import depth_distribution
+from blender_gen.edx.emission import backscatter_factor, emitted, generated, ionisations, stopping_power
+from blender_gen.edx.response import (
+    broadened, drawn_lines, efficiency, escape_share, fwhm_ev, with_escape, with_lost_charge, with_pile_up,
+)  # fmt: skip
+from blender_gen.edx.spectrum import line_counts
+from blender_gen.phases import Material, materials
+from semforge.errors import InputError
+from semforge.spectra import EnergyAxis
+
+AXIS = EnergyAxis(2048, 10.0)
+FE2AL5 = materials()["Fe2Al5"]
+
+
+def counts_of(material, name, **conditions):
+    made = Conditions(axis=AXIS, **conditions)
+    _, counts = line_counts(material, made)
+    return counts[[line.name for line in generated(material, made.beam_kev).lines].index(name)]
+
+
+# Bethe, Joy & Luo, Love & Scott and Heinrich & Yakowitz, computed independently; here depths are those of XPP
+@pytest.mark.parametrize(
+    ("name", "beam_kev", "ratio"), [("Fe2Al5", 15.0, 0.193), ("Fe2Al5", 20.0, 0.361), ("FeAl", 15.0, 0.572)]
+)
+def test_iron_beside_aluminium(name, beam_kev, ratio):
+    material = materials()[name]
+    found = counts_of(material, "Fe Kα", beam_kev=beam_kev) / counts_of(material, "Al Kα", beam_kev=beam_kev)
+    assert found == pytest.approx(ratio, rel=0.05)
+
+
+def test_peak_over_background_of_iron():
+    conditions = Conditions(beam_kev=15.0, axis=AXIS, background=1.0)
+    spectrum = phase_spectrum(materials()["Fe"], conditions)
+    peak = spectrum[AXIS.channel_of(6.4)]
+    per_channel = bremsstrahlung(materials()["Fe"], 15.0, conditions.way_out, np.array([6.4]))[0] * 0.01
+    background = per_channel * 0.02 / (4 * np.pi) * 6.241509e9
+    assert peak / background - 1 == pytest.approx(107, rel=0.05)
+
+
+def test_count_rate_of_an_aluminide():
+    spectrum = phase_spectrum(FE2AL5, Conditions(beam_kev=15.0, axis=AXIS))
+    assert spectrum[AXIS.channels_between(1.0, 20.0)].sum() == pytest.approx(37e3, rel=0.1)
+
+
+# W = 130 eV at Mn Kα; the widths that Fiori & Newbury's formula gives
+@pytest.mark.parametrize(
+    ("energy_kev", "width_ev"), [(0.277, 53), (0.525, 59), (1.487, 77), (1.74, 81), (5.895, 130), (6.4, 135)]
+)
+def test_widths_of_peaks(energy_kev, width_ev):
+    assert fwhm_ev(130.0, energy_kev) == pytest.approx(width_ev, abs=0.7)
+
+
+def test_a_drawn_peak_has_its_width_position_and_counts():
+    axis = EnergyAxis(4000, 1.0)
+    drawn = drawn_lines(axis, Detector(resolution_ev=130.0), np.array([1.4867]), np.array([1000.0]))
+    half = axis.energies_kev[drawn >= drawn.max() / 2]
+    assert drawn.sum() == pytest.approx(1000)
+    assert np.average(axis.energies_kev, weights=drawn) == pytest.approx(1.4867, abs=1e-6)
+    assert 1000 * (half[-1] - half[0]) == pytest.approx(float(fwhm_ev(130.0, 1.4867)), abs=2.0)
+
+
+def test_a_drooping_scale_moves_soft_peaks_alone():
+    axis = EnergyAxis(8000, 1.0)
+    for energy, shift_ev in ((0.277, -20 * np.exp(-0.277 / 0.6)), (6.4, 0.0)):
+        drawn = drawn_lines(axis, Detector(droop_ev=20.0), np.array([energy]), np.ones(1))
+        assert np.average(axis.energies_kev, weights=drawn) == pytest.approx(energy + shift_ev / 1000, abs=1e-5)
+
+
+def test_broadening_keeps_counts_and_agrees_with_drawn_peaks():
+    detector, counts = Detector(), np.zeros(2048)
+    counts[640] = 500.0
+    spread = broadened(AXIS, detector, counts)
+    assert spread.sum() == pytest.approx(500)
+    drawn = drawn_lines(AXIS, detector, np.array([6.4]), np.array([500.0]))
+    assert np.abs(spread - drawn).max() < 0.02 * drawn.max()
+
+
+@pytest.mark.parametrize("beam_kev", [7.3, 15.0, 30.0])
+def test_ionisations_are_the_integral_of_bethe_over_joy_and_luo(beam_kev):
+    iron, edge = materials()["Fe"], 7.112
+    energies = np.linspace(edge, beam_kev, 20_001)
+    q = 6.51e-20 * 2 * 0.9 * np.log(energies / edge) / (energies * edge)
+    expected = 6.02214e23 / 55.85 * simpson(q / stopping_power(iron, energies), x=energies)
+    assert ionisations(iron, "Fe", "K", beam_kev) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["carbon", "Al", "Fe", "Au"])
+def test_backscatter_loss_grows_with_atomic_number_and_vanishes_at_the_edge(name):
+    material = materials()[name]
+    assert backscatter_factor(material, 15.0, 14.99) == pytest.approx(1, abs=1e-3)
+    assert 1 - material.backscatter_coefficient(15.0) < backscatter_factor(material, 15.0, 2.0) < 1
+
+
+def test_backscatter_loss_is_that_of_the_literature():
+    # Duncumb & Reed 1968: R of copper K at U0 = 2.2, of gold M at U0 = 9
+    assert backscatter_factor(materials()["Cu"], 20.0, 8.98) == pytest.approx(0.90, abs=0.03)
+    assert backscatter_factor(materials()["Au"], 20.0, 2.206) == pytest.approx(0.63, abs=0.05)
+
+
+def _distribution(name="Fe2Al5", edge=1.56, beam=15.0):
+    return depth_distribution(materials()[name], beam, np.array([edge]), np.array([0.86]))
+
+
+def test_depth_distribution_integrals_agree_with_the_sampled_function():
+    found = _distribution()
+    depth = np.linspace(0, 2e-3, 40_001)
+    phi = found.big_a * np.exp(-found.a * depth) + (found.big_b * depth + found.phi0 - found.big_a) * np.exp(
+        -found.b * depth
+    )
+    assert (phi > 0).all()
+    for chi in (0.0, 3000.0, 30_000.0):
+        sampled = trapezoid(phi * np.exp(-chi * depth), depth)
+        assert found.emitted(np.array([chi]))[0] == pytest.approx(sampled, rel=1e-4)
+        part = depth <= 1e-4
+        sampled = trapezoid((phi * np.exp(-chi * depth))[part], depth[part])
+        assert found.emitted_to(1e-4, np.array([chi]))[0] == pytest.approx(sampled, rel=1e-3)
+
+
+def test_absorbed_share_is_near_that_of_heinrich_and_yakowitz():
+    """Both describe the same measurements where absorption is moderate."""
+    chi = 2880.0
+    simple = (1 + 1.2e-6 * (15**1.65 - 1.56**1.65) * chi) ** -2
+    found = _distribution()
+    assert (found.emitted(np.array([chi])) / found.emitted(np.array([0.0])))[0] == pytest.approx(simple, rel=0.03)
+
+
+def test_absorption_limits():
+    found = _distribution()
+    bulk = found.emitted(np.array([0.0]))[0]
+    assert found.emitted(np.array([1e9]))[0] * 1e9 == pytest.approx(found.phi0[0], rel=1e-2)  # only the surface is seen
+    shares = [found.emitted(np.array([chi]))[0] / bulk for chi in (0.0, 100.0, 1000.0, 10_000.0)]
+    assert shares[0] == 1 and shares == sorted(shares, reverse=True)
+
+
+def test_hard_lines_leave_soft_ones_stay():
+    iron = materials()["Fe"]
+    made, out = generated(iron, 15.0), emitted(iron, 15.0, 1 / np.sin(np.radians(40)))
+    share = dict(zip([line.name for line in made.lines], out / made.photons, strict=True))
+    assert share["Fe Kα"] > 0.97
+    assert share["Fe Lα"] < 0.8
+
+
+def test_a_flat_facet_towards_the_detector_absorbs_least():
+    def oxygen(tilt_deg):
+        material = materials()["quartz"]
+        return counts_of(material, "O Kα", tilt_deg=tilt_deg) / counts_of(material, "Si Kα", tilt_deg=tilt_deg)
+
+    ratios = [oxygen(tilt) for tilt in (-25.0, 0.0, 25.0, 50.0)]
+    assert ratios == sorted(ratios)
+    assert ratios[-1] > 1.5 * ratios[0]
+
+
+def test_background_ends_at_the_beam_energy_and_steps_at_edges():
+    energies = np.array([1.83, 1.85, 14.9, 15.0, 15.1, 18.0])
+    found = bremsstrahlung(materials()["Si"], 15.0, 1.5, energies)
+    assert found[1] < 0.8 * found[0]  # silicon absorbs above its own edge
+    assert found[2] > 0 and (found[3:] == 0).all()
+
+
+def test_background_where_nothing_is_absorbed_is_kramers_law():
+    found = bremsstrahlung(materials()["carbon"], 15.0, 1e-6, np.array([2.0, 5.0, 10.0]))
+    assert found == pytest.approx(2.2e-6 * 6 * (15 - np.array([2.0, 5.0, 10.0])) / [2.0, 5.0, 10.0], rel=1e-6)
+
+
+def test_escape_peak_takes_what_it_gives():
+    counts = np.zeros(2048)
+    counts[640], counts[150] = 1e6, 1e6
+    left = with_escape(AXIS, counts)
+    assert left.sum() == pytest.approx(counts.sum())
+    assert left[640 - 174] == pytest.approx(1e6 * escape_share(np.array([6.4]))[0])
+    assert 0.002 < left[640 - 174] / 1e6 < 0.008  # half a percent
+    assert left[150] == 1e6  # below silicon's edge nothing escapes
+
+
+def test_pile_up_keeps_the_energy_and_loses_a_count_a_pair():
+    rates = np.zeros(2048)
+    rates[52], rates[174], rates[640] = 3e4, 5e4, 1e4
+    piled = with_pile_up(AXIS, rates, Detector(pulse_pair_us=0.3))
+    assert (piled * AXIS.energies_kev).sum() == pytest.approx((rates * AXIS.energies_kev).sum())
+    assert rates.sum() - piled.sum() == pytest.approx(rates.sum() ** 2 * 0.3e-6)
+    assert piled[348] == pytest.approx(5e4**2 * 0.3e-6)  # two silicon photons
+    assert piled[226] == pytest.approx(2 * 3e4 * 5e4 * 0.3e-6)  # oxygen and silicon
+
+
+def test_pile_up_where_soft_photons_are_not_seen_by_the_fast_channel():
+    rates = np.zeros(2048)
+    rates[52], rates[174] = 3e4, 5e4
+    piled = with_pile_up(AXIS, rates, Detector(pulse_pair_us=0.1, soft_pair_us=1.0, fast_threshold_kev=0.8))
+    assert piled[348] == pytest.approx(5e4**2 * 0.1e-6)
+    assert piled[104] == pytest.approx(3e4**2 * 1.0e-6)
+    assert (piled * AXIS.energies_kev).sum() == pytest.approx((rates * AXIS.energies_kev).sum())
+
+
+def test_pile_up_of_an_axis_that_begins_elsewhere():
+    axis = EnergyAxis(2048, 10.0, -200.0)
+    rates = np.zeros(2048)
+    rates[axis.channel_of(1.74)] = 5e4
+    piled = with_pile_up(axis, rates, Detector(pulse_pair_us=0.3))
+    assert piled[axis.channel_of(3.48)] == pytest.approx(5e4**2 * 0.3e-6)
+
+
+def test_lost_charge_moves_counts_down_and_keeps_them():
+    energies, counts = np.array([0.277, 0.525, 6.4]), np.array([1e4, 1e4, 1e4])
+    kept_at, kept, rest = with_lost_charge(AXIS, 0.03, energies, counts)
+    assert kept.sum() + rest.sum() == pytest.approx(counts.sum(), rel=1e-3)
+    shares = 1 - kept / counts
+    assert shares[0] > shares[1] > 10 * shares[2]  # the softer, the nearer to the contact
+    assert (kept_at <= energies).all()
+
+
+@pytest.mark.parametrize("window", ["polymer", "silicon_nitride", "none"])
+def test_efficiency_is_a_share(window):
+    found = efficiency(Detector(window=window), np.linspace(0.1, 30, 300))
+    assert ((found >= 0) & (found <= 1)).all()
+
+
+def test_window_and_crystal():
+    none = efficiency(Detector(window="none"), np.array([0.277, 6.4, 30.0]))
+    assert none[:2] == pytest.approx([1, 1], abs=1e-5)
+    assert none[2] < 0.2  # 450 µm of silicon let hard photons pass
+    window = Material("window", (("C", 0.6), ("O", 0.4)), 1.4)
+    expected = np.exp(-attenuation(window, np.array([1.0]))[0] * 1.4 * 0.3e-4)
+    assert transmission(window, 0.3, np.array([1.0]))[0] == pytest.approx(expected)
+
+
+def test_film_share_rises_from_nothing_to_all():
+    conditions = Conditions(axis=AXIS)
+    shares = [film_share(FE2AL5, t, conditions) for t in (0.0, 0.05, 0.2, 0.5, 1.0, 5.0)]
+    assert shares[0] == 0 and shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1, abs=1e-3)
+    assert film_share(FE2AL5, xray_range_um(FE2AL5, conditions), conditions) > 0.95
+    with pytest.raises(InputError, match="Fe2Al5: found a thickness of -1"):
+        film_share(FE2AL5, -1.0, conditions)
+
+
+def test_xray_range_of_aluminium_in_an_aluminide():
+    assert xray_range_um(FE2AL5, Conditions(axis=AXIS, beam_kev=15.0)) == pytest.approx(1.4, abs=0.02)
+
+
+def test_a_carbon_coat_adds_carbon_and_takes_oxygen():
+    def seen(nm):
+        spectrum = phase_spectrum(materials()["quartz"], Conditions(axis=AXIS, coat="carbon", coat_nm=nm))
+        return [spectrum[AXIS.channels_between(low, low + 0.1)].sum() for low in (0.23, 0.475, 1.69)]
+
+    bare, thin, thick = seen(0.0), seen(20.0), seen(40.0)
+    assert thin[0] > 5 * bare[0]
+    assert (thick[0] - bare[0]) / (thin[0] - bare[0]) == pytest.approx(2, rel=0.05)
+    assert bare[1] > thin[1] > thick[1]
+    assert thick[2] == pytest.approx(bare[2], rel=0.02)
+
+
+def test_spectra_scale_with_the_solid_angle_and_are_read_only():
+    near, far = (phase_spectrum(FE2AL5, Conditions(axis=AXIS, solid_angle_sr=angle)) for angle in (0.02, 0.01))
+    assert near == pytest.approx(2 * far)
+    with pytest.raises(ValueError, match="read-only"):
+        near[0] = 1
+
+
+def test_channels_may_be_wider():
+    fine = phase_spectrum(FE2AL5, Conditions(axis=EnergyAxis(2000, 10.0, 5.0)))
+    coarse = phase_spectrum(FE2AL5, Conditions(axis=EnergyAxis(1000, 20.0, 10.0)))
+    assert coarse.sum() == pytest.approx(fine.sum(), rel=0.01)
+    assert coarse == pytest.approx(fine.reshape(-1, 2).sum(axis=1), rel=0.03, abs=fine.max() * 0.01)
+
+
+def test_what_the_beam_does_not_excite_is_refused_by_name():
+    hydrogen = Material("solid hydrogen", (("H", 1.0),), 0.09)
+    with pytest.raises(InputError, match=r"solid hydrogen: none of its elements \(H\) has a line that 15 keV excites"):
+        phase_spectrum(hydrogen, Conditions(axis=AXIS))
+    heavy = Material("sodium", (("Na", 1.0),), 0.97)
+    with pytest.raises(InputError, match="sodium: none of its elements"):
+        phase_spectrum(heavy, Conditions(axis=AXIS, beam_kev=1.0))
+
+
+def test_an_unknown_phase_is_named_with_its_neighbours():
+    with pytest.raises(InputError, match="phase 'albit' is not known; did you mean albite"):
+        phase("albit")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"beam_kev": 0.5}, "beam_kev: found 0.5, expected 1 to 60"),
+        ({"take_off_deg": 100.0}, "take_off_deg: found 100"),
+        ({"tilt_deg": -39.0}, "tilt_deg: found -39, expected -35 to 75"),
+        ({"solid_angle_sr": 0.0}, "solid_angle_sr: found 0"),
+        ({"coat": "marmalade"}, "coat: found 'marmalade'"),
+        ({"beam_kev": float("nan")}, "beam_kev: found nan"),
+    ],
+)
+def test_conditions_no_microscope_has_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        Conditions(axis=AXIS, **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"window": "glass"}, "window: found 'glass', expected one of polymer"), ({"resolution_ev": 20.0}, "resolution")],
+)
+def test_detectors_no_one_builds_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        replace(Detector(), **change)
