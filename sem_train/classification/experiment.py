@@ -109,7 +109,7 @@ def _trainings(
         own = _left_out(experiment, first, seed, fold)
         digest = hashlib.sha256(json.dumps(own.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:12]
         run = experiment.out / "pretraining" / digest
-        yield _config(own, f"pretraining of {name}" if fold else f"pretraining {digest}", run)
+        yield _config(own, f"pretraining {digest}", run)
         start = {"model.start_from" if before.transfer == "all" else "model.image.weights": str(run)}
     yield _config(_changed(_left_out(experiment, plan, seed, fold), start, name), name,
                   experiment.out / "cells" / name / "run")  # fmt: skip

@@ -62,7 +62,10 @@ def split(data: ParticleData, reading: Reading, seed: int) -> Parts:
     for synthetic in data.synthetic:
         parts += _of_kind(_split_synthetic(synthetic, synthetic_sources(synthetic, reading)), data.real_share < 1)
     for real in data.real:
-        parts += _of_kind(_split_real(real, real_sources(real, reading), seed), data.real_share > 0)
+        own = _split_real(real, real_sources(real, reading), seed)
+        if data.real_share > 0 and not own.training:
+            raise InputError(f"{real.root}: all of it is held out or excluded, nothing is left to train on")
+        parts += _of_kind(own, data.real_share > 0)
     return parts
 
 
@@ -132,8 +135,6 @@ def _split_real(data: RealParticles, sources: list[Source], seed: int) -> Parts:
     if data.limit:
         kept = _limited(training, data.limit, seed)
         training = [s for s in training if s.group in kept]
-    if not training:
-        raise InputError(f"{data.root}: all of it is held out or excluded, nothing is left to train on")
     return Parts(tuple(training), tuple(held_out), tuple(excluded))
 
 
@@ -155,7 +156,7 @@ def _limited(sources: list[Source], limit: int, seed: int) -> set[str]:
     for label in sorted({s.label for s in sources}, key=str):
         groups = sorted({s.group for s in sources if s.label == label})
         queues.append([groups[i] for i in rng.permutation(len(groups))])
-    dealt = [queue[i] for i in range(max(map(len, queues))) for queue in queues if i < len(queue)]
+    dealt = [queue[i] for i in range(max(map(len, queues), default=0)) for queue in queues if i < len(queue)]
     return set(list(dict.fromkeys(dealt))[:limit])
 
 
