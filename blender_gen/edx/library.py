@@ -76,7 +76,8 @@ def draw_conditions(settings: LibrarySettings, rng: np.random.Generator) -> Cond
     )
     take_off = settings.take_off_deg.draw(rng)
     detector = Detector(
-        resolution_ev=settings.resolution_ev.draw(rng), soft_ev=settings.soft_ev.draw(rng), droop_ev=settings.droop_ev.draw(rng),
+        resolution_ev=settings.resolution_ev.draw(rng), soft_ev=settings.soft_ev.draw(rng),
+        droop_ev=settings.droop_ev.draw(rng),
         window=settings.windows[int(rng.integers(len(settings.windows)))], ice_um=settings.ice_um.draw(rng),
         tail=settings.tail.draw(rng), pulse_pair_us=settings.pulse_pair_us.draw(rng),
         threshold_kev=settings.threshold_kev.draw(rng),

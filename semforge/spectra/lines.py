@@ -17,8 +17,10 @@ SOFTEST_KEV = 0.1  # what lies below no window lets through, and no table holds
 RAREST = 1e-4  # radiative share of a shell's vacancies below which a line is left out
 # Siegbahn's names of the transitions that matter; the others carry their IUPAC names
 _SIEGBAHN = {
-    "KL2": "Kα", "KL3": "Kα", "KM2": "Kβ", "KM3": "Kβ", "KM4": "Kβ", "KM5": "Kβ", "KN2": "Kβ", "KN3": "Kβ", "KO": "Kβ",
-    "L3M5": "Lα", "L3M4": "Lα", "L2M4": "Lβ1", "L3N5": "Lβ2", "L3N4": "Lβ2", "L1M3": "Lβ3", "L1M2": "Lβ4", "L2N4": "Lγ1",
+    "KL2": "Kα", "KL3": "Kα", "KM2": "Kβ", "KM3": "Kβ", "KM4": "Kβ", "KM5": "Kβ", "KN2": "Kβ", "KN3": "Kβ",
+    "KO": "Kβ",
+    "L3M5": "Lα", "L3M4": "Lα", "L2M4": "Lβ1", "L3N5": "Lβ2", "L3N4": "Lβ2", "L1M3": "Lβ3", "L1M2": "Lβ4",
+    "L2N4": "Lγ1",
     "L3M1": "Ll", "L2M1": "Lη", "M5N7": "Mα", "M5N6": "Mα", "M4N6": "Mβ", "M3N5": "Mγ", "M5N3": "Mζ", "M4N2": "Mζ",
 }  # fmt: skip
 
@@ -83,8 +85,8 @@ def likely_labels(
 ) -> tuple[Line, ...]:
     """What a plot names: of each element the strongest line of each family (K, L, M) that the beam excites well.
 
-    A family is left out where another one of the element lies in the energies shown and is excited better, but for L
-    beside K from the first transition metals on. Sorted by energy.
+    Of K, L and M of an element the softer ones are left out where a harder one shows all of it: L below calcium, M
+    beside L that the beam excites twofold. Sorted by energy.
     """
     last_kev = last_kev or beam_kev
     labels: list[Line] = []
@@ -97,10 +99,14 @@ def likely_labels(
                     families[line.shell[0]] = line
         if "K" in families and atomic_number(element) < 22:
             families = {"K": families["K"]}
-        elif "L" in families and families["L"].energy_kev > 1.0:
-            families.pop("M", None)
+        if "L" in families and families["L"].energy_kev > 1.5:
+            families.pop("M" if _overvoltage(families["L"], beam_kev) >= 2 or "M" not in families else "L", None)
         labels += families.values()
     return tuple(sorted(labels, key=lambda line: line.energy_kev))
+
+
+def _overvoltage(line: Line, beam_kev: float) -> float:
+    return beam_kev / (edge_kev(line.element, line.shell) or beam_kev)
 
 
 def _strength(line: Line) -> float:

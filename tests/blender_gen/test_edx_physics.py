@@ -12,7 +12,14 @@ from blender_gen.edx.background import bremsstrahlung
 from blender_gen.edx.depth_distribution import depth_distribution
 from blender_gen.edx.emission import backscatter_factor, emitted, generated, ionisations, stopping_power
 from blender_gen.edx.response import (
-    broadened, drawn_lines, efficiency, escape_share, fwhm_ev, with_escape, with_lost_charge, with_pile_up,
+    broadened,
+    drawn_lines,
+    efficiency,
+    escape_share,
+    fwhm_ev,
+    with_escape,
+    with_lost_charge,
+    with_pile_up,
 )  # fmt: skip
 from blender_gen.edx.spectrum import line_counts
 from blender_gen.phases import Material, materials
