@@ -307,5 +307,3 @@ def _has_maps(elements: ShownElements | None) -> TypeGuard[ShownElements]:
 
 def _picture_uri(one: ShownPicture, limit: Budget) -> str:
     return jpeg_uri(Image.fromarray(grey_picture(one.picture)), limit)[0]
-
-

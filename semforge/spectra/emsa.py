@@ -93,17 +93,13 @@ def write_emsa(path: Path, spectrum: Spectrum) -> None:
         "NPOINTS": str(axis.channels), "NCOLUMNS": "1", "XUNITS": "eV", "DATATYPE": "Y",
         "XPERCHAN": repr(float(axis.width_ev)), "OFFSET": repr(float(axis.offset_ev)), "SIGNALTYPE": "EDS",
     }  # fmt: skip
-    for keyword, value in (
-        ("BEAMKV   -kV", spectrum.beam_kev),
-        ("LIVETIME  -s", spectrum.live_s),
-        ("ELEVANGLE-dg", spectrum.take_off_deg),
-    ):
-        if value is not None:
-            said[keyword] = repr(float(value))
+    conditions = {"BEAMKV   -kV": spectrum.beam_kev, "LIVETIME  -s": spectrum.live_s,
+                  "ELEVANGLE-dg": spectrum.take_off_deg}  # fmt: skip
+    said |= {keyword: repr(float(value)) for keyword, value in conditions.items() if value is not None}
     lines = [_header_line(f"#{keyword}", value) for keyword, value in said.items()]
-    for key, value in spectrum.metadata.items():
+    for key, text in spectrum.metadata.items():
         if key.upper() not in said:
-            lines += [_header_line(f"##{_line(key)}", part) for part in value.splitlines() or [""]]
+            lines += [_header_line(f"##{_line(key)}", part) for part in text.splitlines() or [""]]
     lines.append(_header_line("#SPECTRUM", "Spectral Data Starts Here"))
     lines += [_shown(value) for value in np.asarray(spectrum.counts).tolist()]
     write_text(Path(path), "\r\n".join([*lines, _header_line("#ENDOFDATA", ""), ""]))
@@ -165,10 +161,7 @@ def _values(lines: _Lines, paired: bool) -> np.ndarray:
     columns = _whole_number(lines.header, "NCOLUMNS") or 1
     split = _best_split([line for _, line in lines.data], None if points is None else points * each, columns * each)
     found = [token for tokens in split for token in tokens]
-    try:
-        values = np.array([float(token) if NUMBER.fullmatch(token) else np.nan for token in found])
-    except OverflowError:  # pragma: no cover - float() of a matched token gives inf at worst
-        values = np.full(1, np.nan)
+    values = np.array([float(token) if NUMBER.fullmatch(token) else np.nan for token in found])
     if not np.isfinite(values).all():
         raise InputError(_bad_token(lines.data, split))
     excess = len(values) - (points or 0) * each

@@ -7,6 +7,7 @@ from semforge.spectra.axis import LOWEST_KEV, EnergyAxis
 
 WIDER = 1.02  # channels may be this much wider than those asked for: lines are many channels broad
 ALIGNED = 1e-6  # of a channel
+TOGETHER = 64  # spectra at a time: their sums stay in the processor's cache
 
 
 def require_rebinnable(have: EnergyAxis, want: EnergyAxis, beam_kev: float | None = None) -> None:
@@ -45,10 +46,18 @@ def rebinned(counts: np.ndarray, have: EnergyAxis, want: EnergyAxis, beam_kev: f
     whole = np.rint(edges)
     aligned = bool(np.abs(edges - whole).max() < ALIGNED)
     integers = aligned and np.issubdtype(counts.dtype, np.integer)
-    summed = np.zeros((*counts.shape[:-1], have.channels + 1), dtype=np.int64 if integers else np.float64)
-    np.cumsum(counts, axis=-1, out=summed[..., 1:], dtype=summed.dtype)
-    if aligned:
-        return np.diff(summed[..., whole.astype(np.int64)], axis=-1)
-    first = np.minimum(edges.astype(np.int64), have.channels - 1)
+    found = np.empty((*counts.shape[:-1], want.channels), dtype=np.int64 if integers else np.float64)
+    flat, out = counts.reshape(-1, have.channels), found.reshape(-1, want.channels)
+    summed = np.zeros((min(len(flat), TOGETHER), have.channels + 1), dtype=found.dtype)
+    first = np.minimum(edges, have.channels - 1).astype(np.int64)
     share = edges - first
-    return np.diff(summed[..., first] * (1 - share) + summed[..., first + 1] * share, axis=-1)
+    for start in range(0, len(flat), TOGETHER):
+        part = flat[start : start + TOGETHER]
+        sums = summed[: len(part)]
+        np.cumsum(part, axis=-1, out=sums[:, 1:], dtype=sums.dtype)
+        if aligned:
+            below = sums[:, whole.astype(np.int64)]
+        else:
+            below = sums[:, first] * (1 - share) + sums[:, first + 1] * share
+        np.subtract(below[:, 1:], below[:, :-1], out=out[start : start + len(part)])
+    return found

@@ -34,12 +34,12 @@ class Spectrum:
     @property
     def total(self) -> float:
         """All counts at energies where there can be lines: the zero peak is not among them."""
-        return total_counts(self.counts, self.axis)
+        return float(total_counts(self.counts, self.axis))
 
     @property
     def empty(self) -> bool:
         """Whether nothing was counted; such a spectrum says nothing and may never be classified."""
-        return bool(self.total <= 0)
+        return self.total <= 0
 
     @property
     def elements(self) -> tuple[str, ...]:
