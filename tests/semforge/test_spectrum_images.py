@@ -173,9 +173,8 @@ def test_files_that_hold_something_else(tmp_path):
 
 def test_a_library_is_read_again(tmp_path):
     spectra = np.random.default_rng(1).random((3, 2, 96)).astype(np.float32)
-    written = SpectrumLibrary(
-        ("quartz", "albite", "µ"), spectra, AXIS, ({"beam_kev": 15.0}, {"beam_kev": 20, "a": [1]})
-    )
+    conditions = ({"beam_kev": 15.0}, {"beam_kev": 20, "coat": ["C", 0.01]})
+    written = SpectrumLibrary(("quartz", "albite", "µ"), spectra, AXIS, conditions)
     write_library(tmp_path / "l.h5", written)
     read = read_library(tmp_path / "l.h5")
     assert (read.names, read.axis, read.conditions) == (written.names, AXIS, conditions)
