@@ -40,10 +40,10 @@ class SpectrumNetwork(nn.Module):
         first, second = FILTERS
         self.lines = nn.Sequential(
             nn.Conv1d(2, first, KERNEL[0], STRIDE[0], padding=KERNEL[0] // 2), nn.ReLU(),
-            nn.Conv1d(first, second, KERNEL[1], STRIDE[1], padding=KERNEL[1] // 2), nn.ReLU(), nn.Flatten(),
+            nn.Conv1d(first, second, KERNEL[1], STRIDE[1], padding=KERNEL[1] // 2), nn.ReLU(),
         )  # fmt: skip
         with torch.no_grad():
-            flat = self.lines(torch.zeros(1, 2, channels)).shape[-1]
+            flat = self._stretches(torch.zeros(1, channels)).shape[-1]
         self.body = nn.Sequential(
             nn.Linear(flat + 1, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width), nn.ReLU()
         )
@@ -52,8 +52,19 @@ class SpectrumNetwork(nn.Module):
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """(N, width) of inputs (N, channels + 1)."""
         roots, evidence = x[..., : self.channels], x[..., self.channels :]
-        both = torch.stack([roots, roots.square() / 8], dim=-2)  # the second is linear in counts, as likelihoods are
-        return self.body(torch.cat([self.lines(both), evidence], dim=-1))
+        return self.body(torch.cat([self._stretches(roots), evidence], dim=-1))
+
+    def _stretches(self, roots: torch.Tensor) -> torch.Tensor:
+        """(N, filters · stretches) of roots (N, channels), and of their squares, which are linear in counts."""
+        if torch.is_autocast_enabled(roots.device.type):
+            roots = roots.to(torch.get_autocast_dtype(roots.device.type))
+        # channels last, as pictures of one row: five times as fast on a CPU as a convolution along one axis
+        x = torch.stack([roots, roots.square() / 8], dim=-1).transpose(1, 2).unsqueeze(2)
+        for layer in (self.lines[0], self.lines[2]):
+            x = nn.functional.relu(nn.functional.conv2d(
+                x, layer.weight.unsqueeze(2), layer.bias, stride=(1, *layer.stride), padding=(0, *layer.padding)
+            ))  # fmt: skip
+        return x.flatten(1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, classes) logits."""
