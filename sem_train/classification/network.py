@@ -54,19 +54,14 @@ class SpectrumBranch(nn.Module):
         super().__init__()
         self.network = SpectrumNetwork(channels, classes=width, dropout=dropout)
         with torch.no_grad():
-            count, filters = self._stretches(torch.zeros(1, channels + 1)).shape[1:]
+            count, filters = self.network.stretches(torch.zeros(1, channels + 1)).shape[1:]
         self.tokens = nn.Linear(filters, width)
         self.places = nn.Parameter(0.02 * torch.randn(count, width))  # which energy a token is of
 
     def forward(self, spectra: torch.Tensor) -> Seen:
         """Features (N, width), and a token a stretch of energies."""
         features = torch.relu(self.network(spectra))
-        return Seen(features, self.tokens(self._stretches(spectra)) + self.places)
-
-    def _stretches(self, spectra: torch.Tensor) -> torch.Tensor:
-        roots = spectra[:, :-1]
-        both = torch.stack([roots, roots.square() / 8], dim=-2)
-        return self.network.lines[:-1](both).transpose(1, 2)
+        return Seen(features, self.tokens(self.network.stretches(spectra)) + self.places)
 
 
 class OneInput(nn.Module):

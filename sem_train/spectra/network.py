@@ -54,6 +54,10 @@ class SpectrumNetwork(nn.Module):
         roots, evidence = x[..., : self.channels], x[..., self.channels :]
         return self.body(torch.cat([self._stretches(roots), evidence], dim=-1))
 
+    def stretches(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, stretches, filters) of inputs (N, channels + 1): what each stretch of energy shows by itself."""
+        return self._stretches(x[..., : self.channels]).unflatten(1, (FILTERS[1], -1)).transpose(1, 2)
+
     def _stretches(self, roots: torch.Tensor) -> torch.Tensor:
         """(N, filters · stretches) of roots (N, channels), and of their squares, which are linear in counts."""
         if torch.is_autocast_enabled(roots.device.type):
