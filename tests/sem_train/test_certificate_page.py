@@ -7,71 +7,16 @@ import subprocess
 from itertools import pairwise
 
 import pytest
-from browser import CHROMIUM, REQUIRED, missing
+from browser import DESKTOP, FAINT, NAMELESS, PHONE
 from fake_analysis import add_image, batch, write_folder
 
 from sem_train.certificate.page import write_certificate
 
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 MANY = 200
 
 # Cards whose inside the browser has laid out and painted
 RENDERED = """() => [...document.querySelectorAll('.card')].filter(
     card => card.querySelector('.frame').checkVisibility({contentVisibilityAuto: true})).length"""
-
-# Text that stands out from what is behind it by less than WCAG's AA asks, with its ratio
-FAINT = """() => {
-  const parse = text => { const n = text.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };
-  const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3]));
-  const behind = element => {
-    const layers = [];
-    for (let e = element; e; e = e.parentElement) {
-      const colour = parse(getComputedStyle(e).backgroundColor);
-      if (colour[3] > 0) layers.push(colour);
-      if (colour[3] === 1) break;
-      if (e.classList.contains('frame')) { layers.push([255, 255, 255, 1]); break; }  // at worst, a white picture
-    }
-    return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255]);
-  };
-  const light = colour => {
-    const [r, g, b] = colour.map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
-    return .2126 * r + .7152 * g + .0722 * b;
-  };
-  const found = [];
-  for (const element of document.querySelectorAll('body *')) {
-    const own = [...element.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
-    if (!own || ['SCRIPT', 'STYLE'].includes(element.tagName) || !element.checkVisibility()) continue;
-    const style = getComputedStyle(element), below = behind(element);
-    const [a, b] = [light(over(parse(style.color), below)), light(below)];
-    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
-    const size = parseFloat(style.fontSize), large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
-    if (ratio < (large ? 3 : 4.5)) found.push([element.tagName, element.textContent.slice(0, 30), ratio]);
-  }
-  return found;
-}"""
-
-# Controls, pictures and regions that a screen reader could not name
-NAMELESS = """() => [...document.querySelectorAll(
-  'input, button, img, [role=img], [role=region], article, summary, a')].filter(e => {
-  const by = e.getAttribute('aria-labelledby'), said = by && document.getElementById(by)?.textContent;
-  const name = said || e.getAttribute('aria-label') || e.getAttribute('alt') ||
-    [...(e.labels ?? [])].map(l => l.textContent).join('') || (e.tagName === 'INPUT' ? '' : e.textContent);
-  return !name.trim();
-}).map(e => e.outerHTML.slice(0, 80))"""
-
-
-@pytest.fixture(scope="session")
-def browser():
-    if reason := missing():
-        if REQUIRED:
-            pytest.fail(f"SEMFORGE_CHROMIUM=required, but {reason}")
-        pytest.skip(f"no browser: {reason}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -96,29 +41,6 @@ def many(tmp_path_factory):
     batch(folder, MANY)
     write_certificate(folder / "page.html", folder)
     return folder / "page.html"
-
-
-@pytest.fixture
-def show(browser):
-    """Opens a page; afterwards it must have asked for nothing and complained of nothing."""
-    contexts, trouble = [], []
-
-    def opened(path, viewport=DESKTOP, **options):
-        context = browser.new_context(viewport=viewport, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: trouble.append(message.text))
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("dialog", lambda dialog: trouble.append(dialog.message))
-        address = path.as_uri()
-        page.on("request", lambda r: r.url == address or r.url.startswith("data:") or trouble.append(r.url))
-        page.goto(address)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert trouble == []
 
 
 def opacity(page, card=1):
