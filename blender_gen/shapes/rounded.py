@@ -24,12 +24,14 @@ def pellet(
     flatness: float = 0.9,
     irregularity: float = 0.03,
     scars: float = 0.5,
+    wrinkles: float = 0.0,
 ) -> Triangles:
     """Polymer bead or rounded cylinder, the axis vertical.
 
     `squareness` is the exponent of the profile (|xy|^p + |z|^p = 1): 2 a bead, 6 a cylinder with
     rounded edges. `irregularity` is the relative rms of the radius. `scars` is the mean number of
-    flat or dented patches where it broke away from its neighbours.
+    flat or dented patches where it broke away from its neighbours. `wrinkles` is the relative height
+    of the folds of a skin that has shrunk.
     """
     directions, triangles = icosphere(subdivisions(detail_px, 5))
     across, up = np.hypot(directions[:, 0], directions[:, 1]), np.abs(directions[:, 2])
@@ -41,6 +43,8 @@ def pellet(
         plane = np.where(facing > 0.2, depth / np.maximum(facing, 0.2), np.inf)
         broken = plane * (1 + dent * roughness(rng, directions, 0.5, 0.5)) - dent
         radius = np.minimum(radius, np.maximum(broken, 0.3))
+    if wrinkles:
+        radius = radius * (1 - wrinkles * np.abs(roughness(rng, directions, 0.9, 0.9)))
     vertices = directions * radius[:, None] * [aspect, 1.0, flatness]
     return grounded((vertices, triangles))
 
