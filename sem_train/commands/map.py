@@ -14,6 +14,9 @@ group = typer.Typer(help="Name phases by their X-ray spectra: maps of spectrum i
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder that 'map fit' wrote.")]
 
 
+Only = Annotated[list[str] | None, typer.Option("--only", help="A class that can be there; left out: all of them.")]
+
+
 @group.command(epilog="Example: sem-train map fit configs/map/minerals.yaml training.seed=1 out=runs/minerals_1")
 def fit(
     config: Annotated[Path, typer.Argument(help="Settings, YAML.")],
@@ -51,13 +54,14 @@ def evaluate(
     binning: Annotated[list[int] | None, typer.Option(help="Squares of so many pixels; left out: 1.", min=1)] = None,
     samples: Annotated[int | None, typer.Option(help="Of a sample file, so many from its end.", min=1)] = None,
     beside: Annotated[bool, typer.Option("--scikit-learn", help="Also methods of scikit-learn.")] = False,
+    only: Only = None,
 ) -> None:  # fmt: skip
     """Score the network and the classical methods against the truth."""
     from sem_train.spectra.evaluating import evaluate as run_evaluation
 
     told = lambda line: console.print(line, highlight=False, soft_wrap=True, markup=False)
     run_evaluation(run_folder, out, tuple(data or ()), tuple(method or ()), tuple(counts or ()),
-                   tuple(binning or (1,)), samples, beside, told)  # fmt: skip
+                   tuple(binning or (1,)), samples, beside, tuple(only or ()), told)  # fmt: skip
 
 
 @group.command(epilog="Example: sem-train map predict runs/minerals scan.hspy --micrograph scan.tif --out maps")
@@ -69,6 +73,7 @@ def predict(
     binning: Annotated[int, typer.Option(help="Name squares of so many pixels together.", min=1)] = 1,
     sample: Annotated[int, typer.Option(help="Which sample of a sample file.", min=0)] = 0,
     micrograph: Annotated[Path | None, typer.Option(help="Picture of the same field, to lie under the map.")] = None,
+    only: Only = None,
 ) -> None:
     """Map the phases of spectrum images, or name point spectra."""
     from sem_train.spectra.predicting import is_point, predict_images, predict_points
@@ -81,11 +86,11 @@ def predict(
     if points:
         if method != "network":
             raise InputError(f"method {method} maps spectrum images, expected network for single spectra")
-        for line in predict_points(run_folder, points, out):
+        for line in predict_points(run_folder, points, out, tuple(only or ())):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
         return
     if out is None:
         raise InputError("maps need a folder to be written to, expected --out")
     told = None if not errors.is_terminal else lambda share: errors.print(f"\r{share:4.0%}", end="")
-    for line in predict_images(run_folder, files, out, method, binning, sample, micrograph, told):
+    for line in predict_images(run_folder, files, out, method, binning, sample, micrograph, tuple(only or ()), told):
         console.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -27,13 +27,14 @@ CURVES, PAGE = "scores.svg", "scores.html"
 def evaluate(
     run: Path, out: Path, data: Sequence[Path], methods: Sequence[str] = (), counts: Sequence[float] = (),
     binnings: Sequence[int] = (1,), samples: int | None = None, library_methods: bool = False,
+    only: Sequence[str] = (),
     told: Callable[[str], None] = lambda line: None,
 ) -> list[Row]:  # fmt: skip
     """Score a run's network and other methods on held-out draws, or on data; write what was found into `out`.
 
     Raises InputError if the run or the data cannot be used, or a method is not known.
     """
-    model = load_model(run)
+    model = load_model(run).only(only)
     bench = Bench(model, methods or METHODS)
     if library_methods:
         from sem_train.spectra.library_methods import library_methods as made

@@ -1,7 +1,7 @@
 """A trained network of spectra with all that its use needs: classes, axis, temperature, what it refuses."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,17 @@ class SpectralModel:
     beam_kev: tuple[float, float] | None
     device: torch.device
     precision: str = "32"
+    barred: tuple[int, ...] = ()  # classes that are known not to be there
     name: str = "network"
+
+    def only(self, names: Sequence[str]) -> "SpectralModel":
+        """The same network where nothing but these classes can be there. Raises InputError for one it does not know."""
+        strange = [name for name in names if name not in self.classes]
+        if strange:
+            raise InputError(f"class {strange[0]!r} is not known, the network knows {', '.join(self.classes)}")
+        if not names:
+            return self
+        return replace(self, barred=tuple(k for k, name in enumerate(self.classes) if name not in names))
 
     def on_axis(self, counts: np.ndarray, axis: EnergyAxis, beam_kev: float | None = None) -> np.ndarray:
         """Spectra (..., C') on the axis of this network. Raises InputError that names both where they cannot be."""
@@ -73,6 +83,7 @@ class SpectralModel:
             for start in range(0, len(counts), BATCH):
                 batch = torch.from_numpy(np.ascontiguousarray(counts[start : start + BATCH], dtype=np.float32))
                 logits = self.network(spectra_input(batch.to(self.device)))
+                logits[:, list(self.barred)] = -torch.inf
                 yield torch.softmax(logits.float() / self.temperature, -1).cpu().numpy()
 
 

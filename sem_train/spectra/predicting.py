@@ -42,12 +42,14 @@ def is_point(path: Path) -> bool:
     return True
 
 
-def predict_points(run: Path, files: Sequence[Path], out: Path | None = None) -> Iterator[str]:
+def predict_points(
+    run: Path, files: Sequence[Path], out: Path | None = None, only: Sequence[str] = ()
+) -> Iterator[str]:
     """Name point spectra; a line or two each, and with `out` a table and a page.
 
     Raises InputError if the run or a file cannot be read, or a spectrum cannot be rebinned to the run's axis.
     """
-    model = load_model(run)
+    model = load_model(run).only(only)
     named = name_files(model, files)
     for one in named:
         yield from _said(one)
@@ -61,7 +63,7 @@ def predict_points(run: Path, files: Sequence[Path], out: Path | None = None) ->
 
 def predict_images(
     run: Path, files: Sequence[Path], out: Path, method: str = "network", binning: int = 1, sample: int = 0,
-    micrograph: Path | None = None, told: Callable[[float], None] | None = None,
+    micrograph: Path | None = None, only: Sequence[str] = (), told: Callable[[float], None] | None = None,
 ) -> Iterator[str]:  # fmt: skip
     """Map spectrum images into `out`: labels, confidence, shares and a picture each, and one page.
 
@@ -70,7 +72,7 @@ def predict_images(
     """
     if micrograph is not None and len(files) > 1:
         raise InputError(f"{micrograph}: is of one field, expected one spectrum image with it, found {len(files)}")
-    model = load_model(run)
+    model = load_model(run).only(only)
     namer = Bench(model, [method]).methods[0]
     under = read_pixels(micrograph)[0] if micrograph else None
     cards = []

@@ -50,8 +50,9 @@ def write_points(path: Path, named: Sequence[NamedSpectrum]) -> None:
     lines = []
     for one in named:
         best = [part for name, p in (*one.best, ("", ""), ("", ""), ("", ""))[:3] for part in (name, _short(p))]
-        lines.append((one.path.name, one.name or "", *best, _short(one.distance), f"{one.counts:.0f}",
-                      "; ".join(d.describe() for d in one.deciders if d.weight > 0), one.why, one.note or ""))  # fmt: skip
+        lines_for = "; ".join(d.describe() for d in one.deciders if d.weight > 0)
+        about = (_short(one.distance), f"{one.counts:.0f}", lines_for, one.why, one.note or "")
+        lines.append((one.path.name, one.name or "", *best, *about))
     _write(path, head, lines)
 
 

@@ -134,3 +134,13 @@ def test_what_is_no_network_of_spectra_is_refused(tmp_path):
         load_model(tmp_path / "other.ckpt")
     with pytest.raises(InputError, match="no such file"):
         load_model(tmp_path / "nowhere.ckpt")
+
+
+def test_classes_that_cannot_be_there_are_never_named(tiny_model):
+    between = tiny_model.only(["calcite", "albite"])
+    probabilities = between.probabilities(drawn("quartz", 300))
+    assert probabilities.sum(-1) == pytest.approx(np.ones(50), abs=1e-5)
+    assert probabilities[:, [0, 2]].max() == 0
+    assert tiny_model.only([]) is tiny_model
+    with pytest.raises(InputError, match="class 'gold' is not known, the network knows quartz"):
+        tiny_model.only(["gold"])
