@@ -18,6 +18,7 @@ class Detector:
 
     resolution_ev: float = 130.0  # full width at half maximum at Mn Kα, 5895 eV
     soft_ev: float = 0.0  # widening of soft peaks below what `resolution_ev` says, at 0 keV, added in squares
+    wings: float = 0.0  # share of a peak's counts that lie in wings 2.7 times as wide; fast electronics have them
     droop_ev: float = 0.0  # by how much soft peaks lie too low on the scale, at 0 keV
     window: str = "polymer"  # one of WINDOWS
     silicon_um: float = 450.0  # active thickness
@@ -34,6 +35,7 @@ class Detector:
     def __post_init__(self) -> None:
         _expect("resolution_ev", self.resolution_ev, 100.0, 400.0)
         _expect("soft_ev", self.soft_ev, 0.0, 100.0)
+        _expect("wings", self.wings, 0.0, 0.5)
         _expect("droop_ev", self.droop_ev, 0.0, 60.0)
         if self.window not in WINDOWS:
             raise InputError(f"window: found {self.window!r}, expected one of {', '.join(WINDOWS)}")

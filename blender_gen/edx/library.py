@@ -45,6 +45,7 @@ class LibrarySettings(Settings):
     ice_um: Annotated[Number, between(0, 10)] = Field(0.0, validate_default=True)
     resolution_ev: Annotated[Number, between(100, 250)] = Field(130.0, validate_default=True)
     soft_ev: Annotated[Number, between(0, 100)] = Field(0.0, validate_default=True)
+    wings: Annotated[Number, between(0, 0.5)] = Field(0.0, validate_default=True)
     droop_ev: Annotated[Number, between(0, 60)] = Field(0.0, validate_default=True)
     tail: Annotated[Number, between(0, 0.5)] = Field(0.0, validate_default=True)
     pulse_pair_us: Annotated[Number, between(0, 20)] = Field(0.0, validate_default=True)
@@ -77,7 +78,7 @@ def draw_conditions(settings: LibrarySettings, rng: np.random.Generator) -> Cond
     take_off = settings.take_off_deg.draw(rng)
     detector = Detector(
         resolution_ev=settings.resolution_ev.draw(rng), soft_ev=settings.soft_ev.draw(rng),
-        droop_ev=settings.droop_ev.draw(rng),
+        wings=settings.wings.draw(rng), droop_ev=settings.droop_ev.draw(rng),
         window=settings.windows[int(rng.integers(len(settings.windows)))], ice_um=settings.ice_um.draw(rng),
         tail=settings.tail.draw(rng), pulse_pair_us=settings.pulse_pair_us.draw(rng),
         threshold_kev=settings.threshold_kev.draw(rng),

@@ -24,6 +24,7 @@ SILICON_EDGE_KEV = 1.839
 JUMP_SHARE = 0.92  # share of the photons above the edge that silicon's K shell absorbs
 OXYGEN_KEV = 0.525
 SOFT_KEV = 0.8  # how hard photons are that still lose charge at random
+WING_WIDTHS = 2.7
 DROOP_KEV = 0.6  # how hard photons are whose peaks lie too low
 BINS = 40  # of the share of charge that is lost
 THRESHOLD_SIGMA_KEV = 0.02
@@ -81,6 +82,9 @@ def drawn_lines(axis: EnergyAxis, detector: Detector, energies_kev: np.ndarray, 
     first = axis.offset_ev * 1e-3 - width / 2  # lower side of channel 0
     centres = energies_kev - detector.droop_ev * 1e-3 * np.exp(-np.asarray(energies_kev) / DROOP_KEV)
     sigmas = fwhm_ev(detector.resolution_ev, energies_kev, detector.soft_ev) * 1e-3 / FWHM
+    if detector.wings:
+        centres, sigmas = np.tile(centres, 2), np.concatenate([sigmas, WING_WIDTHS * sigmas])
+        counts = np.concatenate([counts * (1 - detector.wings), counts * detector.wings])
     for energy, count, sigma in zip(centres, counts, sigmas, strict=True):
         low = max(int((energy - REACH * sigma - first) / width), 0)
         high = min(int((energy + REACH * sigma - first) / width) + 1, axis.channels)

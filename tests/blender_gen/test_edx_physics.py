@@ -77,6 +77,16 @@ def test_a_drawn_peak_has_its_width_position_and_counts():
     assert 1000 * (half[-1] - half[0]) == pytest.approx(float(fwhm_ev(130.0, 1.4867)), abs=2.0)
 
 
+def test_wings_keep_the_counts_and_widen_the_foot():
+    plain, winged = (
+        drawn_lines(AXIS, Detector(wings=share), np.array([3.69]), np.array([1000.0])) for share in (0.0, 0.05)
+    )
+    foot = AXIS.channel_of(3.69 - 1.6 * float(fwhm_ev(130.0, 3.69)) / 1000)
+    assert winged.sum() == pytest.approx(1000)
+    assert winged[foot] / plain.max() == pytest.approx(0.05 / 2.7 * 0.38, abs=0.003)
+    assert winged[foot] > 5 * plain[foot]
+
+
 def test_a_drooping_scale_moves_soft_peaks_alone():
     axis = EnergyAxis(8000, 1.0)
     for energy, shift_ev in ((0.277, -20 * np.exp(-0.277 / 0.6)), (6.4, 0.0)):
