@@ -49,7 +49,7 @@ def evaluate(
         typer.Option("--data", help="Sample file or spectrum image with labels, or folder of point spectra by class; "
                                     "left out: held-out draws."),
     ] = None,
-    method: Annotated[list[str] | None, typer.Option(help="network, sam, bff or nnls; left out: all.")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="Left out: all but likelihood.")] = None,
     counts: Annotated[list[float] | None, typer.Option(help="Counts a pixel to thin to; left out: as it is.")] = None,
     binning: Annotated[list[int] | None, typer.Option(help="Squares of so many pixels; left out: 1.", min=1)] = None,
     samples: Annotated[int | None, typer.Option(help="Of a sample file, so many from its end.", min=1)] = None,
@@ -69,7 +69,7 @@ def predict(
     run_folder: Run,
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Spectrum images, or point spectra (EMSA).")],
     out: Annotated[Path | None, typer.Option("--out", help="Folder for maps, tables and page.")] = None,
-    method: Annotated[str, typer.Option(help="network, sam, bff or nnls.")] = "network",
+    method: Annotated[str, typer.Option(help="network, sam, bff, nnls or likelihood.")] = "network",
     binning: Annotated[int, typer.Option(help="Name squares of so many pixels together.", min=1)] = 1,
     sample: Annotated[int, typer.Option(help="Which sample of a sample file.", min=0)] = 0,
     micrograph: Annotated[Path | None, typer.Option(help="Picture of the same field, to lie under the map.")] = None,

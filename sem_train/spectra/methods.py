@@ -13,7 +13,9 @@ from sem_train.spectra.references import References
 from semforge.errors import InputError
 
 BASELINES = ("sam", "bff", "nnls")
-METHODS = ("network", *BASELINES)
+METHODS = ("network", *BASELINES)  # what is compared if nothing is said
+LIKELIHOOD = "likelihood"
+LEAST_SHARE = 1e-7  # of a channel in a mean spectrum: no count is impossible
 BLOCK = 16384  # spectra at a time
 
 
@@ -68,6 +70,23 @@ class NonNegativeMixture:
         return Named(named.labels, named.scores, named.scores)
 
 
+@dataclass(frozen=True)
+class Likelihood:
+    """The class under whose mean spectrum the counts are most probable."""
+
+    means: np.ndarray  # (K, C), of sum 1
+    fewest: int
+    name: str = LIKELIHOOD
+
+    def named(self, counts: np.ndarray) -> Named:
+        return _in_blocks(counts, self.fewest, self._probabilities)
+
+    def _probabilities(self, counts: np.ndarray) -> np.ndarray:
+        logarithms = counts.astype(np.float32) @ np.log(self.means + LEAST_SHARE).astype(np.float32).T
+        odds = np.exp(logarithms - logarithms.max(-1, keepdims=True))
+        return odds / odds.sum(-1, keepdims=True)
+
+
 def method_of(name: str, model: SpectralModel, references: Callable[[], References]) -> Method:
     """A method on the axis and with the classes of `model`; `references` are asked for by those that need them.
 
@@ -75,11 +94,13 @@ def method_of(name: str, model: SpectralModel, references: Callable[[], Referenc
     """
     if name == "network":
         return model
-    if name not in METHODS:
-        raise InputError(f"method {name!r} is not known, expected one of {', '.join(METHODS)}")
+    if name not in (*METHODS, LIKELIHOOD):
+        raise InputError(f"method {name!r} is not known, expected one of {', '.join((*METHODS, LIKELIHOOD))}")
     known, fewest = references(), model.config.reject.fewest_counts
     if name == "nnls":
         return NonNegativeMixture(known.means(), fewest)
+    if name == LIKELIHOOD:
+        return Likelihood(known.means(), fewest)
     lines = without_background(known.spectra, model.axis.width_ev)
     kind = SpectralAngle if name == "sam" else BinaryFeatures
     return kind(lines, known.of_class(), len(known.classes), model.axis.width_ev, fewest)

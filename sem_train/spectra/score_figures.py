@@ -11,7 +11,13 @@ from sem_train.figures import BLUE, GREEN, GREY, STYLE, VERMILION, WIDTH_IN
 from sem_train.spectra.evaluation import Row
 
 COLOURS = {"network": BLUE, "sam": VERMILION, "bff": GREY, "nnls": GREEN}
-NAMES = {"network": "network", "sam": "spectral angle", "bff": "binary features", "nnls": "least squares"}
+NAMES = {
+    "network": "network",
+    "sam": "spectral angle",
+    "bff": "binary features",
+    "nnls": "least squares",
+    "likelihood": "likelihood",
+}
 
 
 def score_curves(rows: Sequence[Row]) -> Figure:

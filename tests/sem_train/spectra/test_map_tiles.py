@@ -26,7 +26,7 @@ def mapped(model, counts: np.ndarray = COUNTS, method: str = "network", **option
     return map_image(namer, model.classes, image(counts), AXIS, **options)
 
 
-@pytest.mark.parametrize("method", ["network", "sam", "bff", "nnls"])
+@pytest.mark.parametrize("method", ["network", "sam", "bff", "nnls", "likelihood"])
 def test_stripes_are_mapped_by_every_method(tiny_model, method):
     assert (mapped(tiny_model, method=method).labels == LABELS).mean() > 0.9
 
@@ -58,7 +58,7 @@ def test_parts_cover_an_image_once_and_stay_small():
     assert (seen == 1).all()
 
 
-@pytest.mark.parametrize("method", ["network", "sam", "bff", "nnls"])
+@pytest.mark.parametrize("method", ["network", "sam", "bff", "nnls", "likelihood"])
 def test_empty_pixels_stay_unclassified_and_nothing_warns(tiny_model, method):
     counts = COUNTS.copy()
     counts[:5] = 0
