@@ -4,8 +4,8 @@ By number a share is binomial: Wilson's interval of as many particles as would s
 one. Weights and fields that differ by more than chance make them fewer. By area and volume a few large particles carry
 a share, so fields are drawn with replacement, or particles where there are too few fields.
 
-What a classifier confuses shifts shares. Where it is known how often it does, the shares that would most likely have
-given those seen are stated beside them, never in their place.
+What a classifier confuses shifts shares. Where it is known how often it does, the shares by number that would most likely
+have given those seen are stated beside them, never in their place.
 """
 
 from collections.abc import Sequence
@@ -79,7 +79,8 @@ def shares_of(sample: str, counted: Counted, classes: Sequence[str], confusion: 
         share = _shares(counted.name[used], amount[used], len(names))
         counts = np.bincount(counted.name[used], minlength=len(names))
         limits, method = (_by_number if by == "number" else _by_drawing)(counted, amount, used, share, len(names))
-        corrected = _corrected(counted, amount, used, confusion, len(names)) if confusion is not None else None
+        known = confusion if by == "number" else None  # how often large particles are confused is another matter
+        corrected = _corrected(counted, amount, used, known, len(names)) if known is not None else None
         for k, name in enumerate(names):
             if name == REJECTED and not counts[k]:
                 continue
