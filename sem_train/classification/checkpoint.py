@@ -183,7 +183,7 @@ def load_classifier(run: Path) -> TrainedClassifier:
     checkpoint = read_classifier(run)
     network = build_classifier(checkpoint.plan, load_weights=False)
     checkpoint.load_into(network)
-    network.eval().to(best_device())
+    network.eval().to(best_device(), memory_format=torch.channels_last)
     return TrainedClassifier(
         network, checkpoint.plan, checkpoint.calibration, checkpoint.trained_on, checkpoint.path.parent
     )

@@ -22,6 +22,7 @@ class Pretraining(Settings):
 
     changes: Changes = Field({})  # in addition to those of the arm
     transfer: Literal["all", "image"] = "all"  # image: of the image branch alone, for other classes or inputs
+    seed: int | None = Field(None, ge=0)  # one training for all seeds; left out: one a seed
 
 
 class ClassifyArm(Settings):
@@ -106,7 +107,7 @@ def _trainings(
 ) -> Iterator[ClassifyConfig]:  # fmt: skip
     start: Changes = {}
     if first is not None and before is not None:
-        own = _left_out(experiment, first, seed, fold)
+        own = _left_out(experiment, first, seed if before.seed is None else before.seed, fold)
         digest = hashlib.sha256(json.dumps(own.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:12]
         run = experiment.out / "pretraining" / digest
         yield _config(own, f"pretraining {digest}", run)

@@ -48,6 +48,10 @@ def gather_particles(plan: ClassifyPlan) -> GatheredParticles:
     parts = split(plan.data, reading, plan.training.seed)
     _refuse_shared(parts)
     training, held_out = (read_sources(chosen, reading) for chosen in (parts.training, parts.held_out))
+    twice = training.identities & held_out.identities
+    if twice:
+        raise InputError(f"{len(twice)} pictures or samples are both trained on and held out, under two names; "
+                         "leave them out on one side")  # fmt: skip
     training, held_out = (_usable(particles, plan) for particles in (training, held_out))
     missing = [name for i, name in enumerate(plan.names) if not (training.labels == i).any()]
     if missing:

@@ -40,6 +40,8 @@ class ParticleClassifier(L.LightningModule):
         if begins and plan.model.start_from is not None:
             self._trained_on |= _begin_from(plan, self.network, gathered)
         self._validated: list[tuple[torch.Tensor, torch.Tensor]] = []
+        if plan.training.channels_last:
+            self.network.to(memory_format=torch.channels_last)
 
     def training_step(self, batch: Labelled, batch_idx: int) -> torch.Tensor:
         inputs, labels = batch

@@ -82,7 +82,7 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
-@classify.command(epilog="Example: sem-train classify compare configs/classify/urban_dust_arms.yaml seeds=[0,1,2]")
+@classify.command(epilog="Example: sem-train classify compare configs/classify/urban_dust_few.yaml seeds=[0,1,2]")
 def compare(
     config: Annotated[Path, typer.Argument(help="Experiment settings, YAML.")],
     overrides: Overrides = None,

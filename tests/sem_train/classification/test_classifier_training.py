@@ -239,6 +239,23 @@ def test_bad_networks_and_weights_are_refused(tmp_path):
         build(name="small", frozen=9)
 
 
+def test_weights_that_cannot_be_fetched_are_said_to_be_had_as_a_file(monkeypatch):
+    import timm
+
+    build = timm.create_model
+
+    def without_network(name, pretrained=False, **options):
+        if pretrained:
+            raise OSError("no route to host")
+        return build(name, pretrained=False, **options)
+
+    monkeypatch.setattr(timm, "create_model", without_network)
+    with pytest.raises(
+        InputError, match=r"cannot be fetched; get model.safetensors .* set model.image.weights to the file"
+    ):
+        build_maps(ImageBranchSettings(name="mobilenetv3_small_050", weights="imagenet"), load_weights=True)
+
+
 def test_a_run_of_another_kind_is_told_apart(tmp_path):
     data = {"synthetic": [{"path": write_shard(tmp_path / "a.h5", 4)}]}
     fit_classifier(config(tmp_path / "run", data))

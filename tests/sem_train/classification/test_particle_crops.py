@@ -177,6 +177,14 @@ def test_splits_keep_specimens_together(tmp_path):
                                                       "excluded": ["1"]}]}, {"name": "image"}))  # fmt: skip
 
 
+def test_a_picture_under_two_names_is_refused_on_both_sides(tmp_path):
+    root = write_folder(tmp_path / "real")
+    (root / "disc_1.png").write_bytes((root / "disc_0.png").read_bytes())
+    with pytest.raises(InputError, match="1 pictures or samples are both trained on and held out, under two names"):
+        gather_particles(config(tmp_path, {"real": [{"root": root, "fold": "fold", "held_out": ["1"]}]},
+                                {"name": "image"}))  # fmt: skip
+
+
 def test_folds_and_last_samples_are_left_out(tmp_path):
     root, path = write_folder(tmp_path / "real"), write_shard(tmp_path / "a.h5", 6)
     real = {"root": root, "fold": "fold", "excluded": ["1"]}
