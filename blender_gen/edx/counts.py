@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 TABLE = 1 << 16  # entries of a phase's table of channels: a photon's channel is one entry, picked at random
-CROWDED = 25.0  # mean counts in a channel above which drawing the channel is faster than drawing its photons
+CROWDED = 12.0  # mean counts in a channel above which drawing the channel is faster than drawing its photons
 BLOCK = 1 << 18  # counts that are put together at a time, few enough to stay in a processor's cache
 UNSEEN = 12.0  # standard deviations above the mean that no count ever reaches
 

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 from particle_recipes import values
+from PIL import Image
 from typer.testing import CliRunner
 
 from blender_gen.__main__ import app
@@ -15,6 +16,7 @@ from blender_gen.device import Device
 from blender_gen.edx import Conditions, Detector, phase_spectrum
 from blender_gen.phases import materials
 from blender_gen.pipeline import make_header, make_sample
+from blender_gen.preview import draw_preview, spectra_of_phases
 from blender_gen.recipe import load_recipe, parse_recipe, recipe_hash, recipe_text
 from blender_gen.sample import verify_samples, write_samples
 from semforge.errors import InputError
@@ -211,3 +213,16 @@ def test_exports_say_how_they_were_taken_and_lose_no_count(sample, stored, tmp_p
 def test_exports_refuse_what_is_not_there(stored, arguments, words):
     result = CliRunner().invoke(app, ["export-edx", str(stored), "--out", "y.hspy", *arguments])
     assert result.exit_code != 0 and all(word in str(result.exception) for word in words)
+
+
+def test_a_preview_shows_the_spectra_of_the_phases(sample, tmp_path):
+    (grain,) = spectra_of_phases(replace(sample, edx={k: v for k, v in sample.edx.items() if k != "spectrum_image"}))
+    assert grain == 1
+    by_pixel = spectra_of_phases(sample)
+    assert set(by_pixel) == {0, 1} and by_pixel[1][43] > 4 * by_pixel[1][60]  # Si at 1.74 keV above the background
+    pictures = {}
+    for name, one in (("with", sample), ("without", replace(sample, edx={}))):
+        draw_preview([one], ("plate", "grain"), tmp_path / f"{name}.png")
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            pictures[name] = picture.size
+    assert pictures["with"][0] > pictures["without"][0] + 500 and pictures["with"][1] == pictures["without"][1]
