@@ -12,6 +12,7 @@ import numpy as np
 
 from blender_gen.edx.attenuation import attenuation
 from blender_gen.edx.depth_distribution import depth_distribution, exponent_of
+from blender_gen.edx.fluorescence import enhancement
 from blender_gen.phases import AVOGADRO, Material
 from semforge.errors import InputError
 from semforge.spectra.lines import (
@@ -140,4 +141,5 @@ def emitted(material: Material, beam_kev: float, way_out: float) -> np.ndarray:
     made = generated(material, beam_kev)
     depths = depth_distribution(material, beam_kev, made.edges_kev, made.exponents)
     chi = attenuation(material, made.energies_kev) * way_out
-    return made.photons * depths.emitted(chi) / depths.emitted(np.zeros(1))
+    primary = made.photons * depths.emitted(chi) / depths.emitted(np.zeros(1))
+    return primary * enhancement(material, made.lines, beam_kev, way_out)

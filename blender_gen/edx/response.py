@@ -1,6 +1,6 @@
 """What the detector makes of photons: efficiency, width, escape, pile-up.
 
-Sources: width, Fiori & Newbury 1978; escape, Reed & Ware 1972 (10.1088/0022-3735/5/6/029).
+Sources: width, Fiori & Newbury 1978; escape, Reed & Ware 1972.
 """
 
 from functools import lru_cache

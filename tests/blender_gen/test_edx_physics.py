@@ -11,6 +11,7 @@ from blender_gen.edx.attenuation import attenuation, transmission
 from blender_gen.edx.background import bremsstrahlung
 from blender_gen.edx.depth_distribution import depth_distribution
 from blender_gen.edx.emission import backscatter_factor, emitted, generated, ionisations, stopping_power
+from blender_gen.edx.fluorescence import enhancement
 from blender_gen.edx.response import (
     broadened,
     drawn_lines,
@@ -166,6 +167,19 @@ def test_hard_lines_leave_soft_ones_stay():
     share = dict(zip([line.name for line in made.lines], out / made.photons, strict=True))
     assert share["Fe Kα"] > 0.97
     assert share["Fe Lα"] < 0.8
+
+
+def test_iron_excites_chromium_and_nothing_excites_the_hardest_line():
+    def factors(iron):
+        alloy = Material("alloy", (("Fe", iron), ("Cr", 1 - iron)), 7.8)
+        lines = generated(alloy, 20.0).lines
+        found = enhancement(alloy, lines, 20.0, 1 / np.sin(np.radians(40)))
+        return dict(zip([line.name for line in lines], found, strict=True))
+
+    chromium = [factors(iron)["Cr Kα"] - 1 for iron in (1e-6, 0.3, 0.6, 0.9)]
+    assert chromium[0] == pytest.approx(0, abs=1e-5) and chromium == sorted(chromium)
+    assert 0.2 < chromium[-1] < 0.35
+    assert factors(0.9)["Fe Kα"] == factors(0.9)["Fe Lα"] == 1
 
 
 def test_a_flat_facet_towards_the_detector_absorbs_least():
