@@ -35,7 +35,7 @@ def write_particle_page(path: Path, folder: Path) -> None:
     write_page(
         path, samples[0] if len(samples) == 1 else f"{len(samples)} samples",
         [_card(record, folder, batch.classes) for record in records], about=ABOUT, keys=keys, warnings=warnings,
-        shares=[Share(s.name, s.share, s.low_95, s.high_95, s.count, s.method) for s in only],
+        shares=[Share(s.name, s.share, s.low_95, s.high_95, s.count) for s in only],
         tables=[_share_table(batch.shares, by) for by in TITLES if any(s.by == by for s in batch.shares)],
         provenance=batch.provenance, command=batch.command,
     )  # fmt: skip

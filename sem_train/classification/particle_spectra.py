@@ -10,8 +10,15 @@ import numpy as np
 from sem_train.classification.segments import Objects
 from semforge.errors import InputError
 from semforge.files import existing_file
-from semforge.spectra import EnergyAxis, Spectrum, SpectrumImage, open_spectrum_image, read_spectrum, rebinned
-from semforge.spectra import require_rebinnable as _require
+from semforge.spectra import (
+    EnergyAxis,
+    Spectrum,
+    SpectrumImage,
+    open_spectrum_image,
+    read_spectrum,
+    rebinned,
+    require_rebinnable,
+)
 
 SUFFIXES = (".h5", ".hspy")  # of spectrum images
 WITHIN_PX = 2  # a point beside a particle by no more is meant for it: stages and hands are not exact
@@ -122,25 +129,32 @@ def spectra_from_image(
     cannot be brought to `want`.
     """
     with open_spectrum_image(path) as image:
-        if want is not None:
-            try:
-                _require(image.axis, want, image.beam_kev)
-            except InputError as error:
-                raise InputError(f"{path}: {error}") from error
-        owner = _owners(objects.numbers, image, frame, path)
-        counts = np.zeros((len(objects), image.axis.channels))
-        for (rows, columns), part in image.tiles():
-            whose = owner[rows, columns].ravel()
-            seen = np.flatnonzero(whose)
-            if len(seen):
-                flat = part.reshape(-1, part.shape[-1])[seen].astype(np.float64)
-                order = np.argsort(whose[seen], kind="stable")
-                starts = np.flatnonzero(np.diff(whose[seen][order], prepend=0))
-                counts[whose[seen][order][starts] - 1] += np.add.reduceat(flat[order], starts, axis=0)
-        axis, beam, resolution = image.axis, image.beam_kev, image.resolution_ev
+        return summed_spectra(image, objects, frame, want, path)
+
+
+def summed_spectra(
+    image: SpectrumImage, objects: Objects, frame: tuple[int, int], want: EnergyAxis | None, source: Path
+) -> ParticleSpectra:
+    """As `spectra_from_image`, of one that is open; messages name `source`."""
     if want is not None:
-        counts, axis = on_axis(counts, axis, want, str(path), beam), want
-    return ParticleSpectra(counts, axis, beam, resolution, (path.name,) * len(objects))
+        try:
+            require_rebinnable(image.axis, want, image.beam_kev)
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from error
+    owner = _owners(objects.numbers, image, frame, source)
+    counts = np.zeros((len(objects), image.axis.channels))
+    for (rows, columns), part in image.tiles():
+        whose = owner[rows, columns].ravel()
+        seen = np.flatnonzero(whose)
+        if len(seen):
+            flat = part.reshape(-1, part.shape[-1])[seen].astype(np.float64)
+            order = np.argsort(whose[seen], kind="stable")
+            starts = np.flatnonzero(np.diff(whose[seen][order], prepend=0))
+            counts[whose[seen][order][starts] - 1] += np.add.reduceat(flat[order], starts, axis=0)
+    axis = image.axis
+    if want is not None:
+        counts, axis = on_axis(counts, axis, want, str(source), image.beam_kev), want
+    return ParticleSpectra(counts, axis, image.beam_kev, image.resolution_ev, (source.name,) * len(objects))
 
 
 def on_axis(

@@ -25,6 +25,7 @@ from sem_train.classification.particle_spectra import (
     spectra_from_files,
     spectra_from_image,
     spectrum_image_of,
+    summed_spectra,
 )
 from sem_train.classification.segments import (
     Objects,
@@ -41,7 +42,7 @@ from sem_train.micrographs import Micrograph, read_micrograph
 from sem_train.provenance import versions
 from semforge.errors import InputError
 from semforge.settings import Settings
-from semforge.spectra import EnergyAxis
+from semforge.spectra import EnergyAxis, SpectrumImage
 
 log = logging.getLogger(__name__)
 SAMPLES = (".h5", ".hdf5")  # files of semforge's own samples
@@ -295,17 +296,21 @@ def _known(path: Path, job: FieldJob, sha256: str, settings: str) -> ParticlesRe
 def _stored_spectra(
     file: SampleFile, position: int, objects: Objects, want: EnergyAxis | None
 ) -> ParticleSpectra | None:
-    if "particle_spectra" not in file.edx_names or not len(objects):
+    """Spectra that a sample keeps: those of its particles, else sums over its spectrum image."""
+    kept = [name for name in ("particle_spectra", "spectrum_image") if name in file.edx_names]
+    if not kept or not len(objects):
         return None
     about = file.truth(position)["edx"]
-    axis = EnergyAxis(**about["axis"])
-    kept = file.edx(position, "particle_spectra", "particle_instance")
-    row_of = {int(n): row for row, n in enumerate(kept["particle_instance"]) if n != NOBODY}
+    axis, beam = EnergyAxis(**about["axis"]), about.get("beam_kev")
+    if kept[0] == "spectrum_image":
+        image = SpectrumImage(file.edx(position, "spectrum_image")["spectrum_image"], axis, beam_kev=beam)
+        return summed_spectra(image, objects, objects.numbers.shape, want, file.path)
+    stored = file.edx(position, "particle_spectra", "particle_instance")
+    row_of = {int(n): row for row, n in enumerate(stored["particle_instance"]) if n != NOBODY}
     counts, sources = np.zeros((len(objects), axis.channels)), [""] * len(objects)
     for k, number in enumerate(objects.names):
         if int(number) in row_of:
-            counts[k], sources[k] = kept["particle_spectra"][row_of[int(number)]], "sample"
-    beam = about.get("beam_kev")
+            counts[k], sources[k] = stored["particle_spectra"][row_of[int(number)]], "sample"
     if want is not None:
         counts, axis = on_axis(counts, axis, want, str(file.path), beam), want
     return ParticleSpectra(counts, axis, beam, None, tuple(sources))

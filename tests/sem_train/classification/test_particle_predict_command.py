@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -10,6 +11,7 @@ from fake_particles import AXIS, CHANNELS, CLASSES, config, sample, write_folder
 from PIL import Image
 from typer.testing import CliRunner
 
+from blender_gen.sample import Header, write_samples
 from sem_train.__main__ import app
 from sem_train.classification.training import fit_classifier
 from semforge.errors import InputError
@@ -59,6 +61,22 @@ def test_samples_are_named_with_what_decided(run, tmp_path):
     assert "particle" in (out / "report.html").read_text()
     again = predict(run, shard, "--out", out, "--sample", "filter", "--explain", 2)
     assert again.output.count("from an earlier call") == 2
+
+
+def test_samples_with_a_spectrum_image_are_summed_over_particles(run, tmp_path):
+    made = sample(75)
+    image = np.zeros((48, 48, CHANNELS), np.uint16)
+    image[..., 30] = 1
+    halves = made.instance[::2, ::2]
+    image[halves == 2, 40] = 7
+    shard = tmp_path / "image.h5"
+    write_samples(shard, [replace(made, edx={"spectrum_image": image})],
+                  Header("family: particles\n", "hash", 1, ("tape", "p"), {"semforge": "0"}, "cpu"))  # fmt: skip
+    predict(run, shard, "--out", tmp_path / "out")
+    counts = {int(row["instance"]): float(row["counts"]) for row in rows_of(tmp_path / "out" / "particles.csv")}
+    pixels = np.bincount(halves.ravel())
+    assert counts[2] == pytest.approx(8 * pixels[2], rel=0.15)  # pixels at its rim are of whom fills half of them
+    assert counts[1] == pytest.approx(pixels[1], rel=0.15)
 
 
 def test_pictures_alone_spectra_alone_and_both(run, tmp_path):
