@@ -49,7 +49,7 @@ class Drawer:
         to = lambda array, dtype=torch.float32: torch.as_tensor(array, dtype=dtype, device=self.device)
         rows, others, mates = to(first, torch.long), to(second, torch.long), to(between, torch.long)
         lean_, share_ = to(lean)[:, None], to(share)[:, None]
-        own = self.spectra[rows] * (1 - lean_) + self.spectra[mates] * lean_
+        own = (self.spectra[rows] * (1 - lean_) + self.spectra[mates] * lean_).clamp(min=0)
         # of two sources the units differ: bright as the first
         alike = to(self.references.source[first] == self.references.source[second], torch.bool)[:, None]
         scale = torch.where(alike, 1.0, self.total[rows, None] / self.total[others, None].clamp(min=1e-12))
@@ -78,7 +78,8 @@ class Drawer:
         between = np.array([rng.choice(self._rows[p]) for p in phases])
         # what lies between two sources has no meaning
         between = np.where(references.source[between] == references.source[first], between, first)
-        lean = np.where(rng.random(size) < settings.blended, rng.random(size), 0.0) * jitter
+        far = settings.beyond
+        lean = np.where(rng.random(size) < settings.blended, rng.uniform(-far, 1 + far, size), 0.0) * jitter
         share = np.where(rng.random(size) < settings.mixed, rng.random(size), 0.0) * jitter
         second = first.copy()
         for i in np.flatnonzero(share):

@@ -70,6 +70,7 @@ class DrawSettings(Settings):
     counts: tuple[PositiveFloat, PositiveFloat] = (20, 50_000)  # counts a spectrum, evenly on a logarithmic scale
     mixed: Share = 0.3  # share of draws that mix two phases, with their shares as labels
     blended: Share = 0.5  # share of draws that lie between two variants of a phase
+    beyond: NonNegative = 0.0  # how far beyond two variants as well, as a multiple of what lies between them
     gain: NonNegative = 0.002  # standard deviation of the energy scale's error
     offset_ev: NonNegative = 4.0  # likewise of its zero
     broadening_ev: Range = (0.0, 40.0)  # further width of lines, standard deviation

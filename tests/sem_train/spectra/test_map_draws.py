@@ -50,6 +50,18 @@ def test_without_errors_the_mean_of_draws_is_the_expected_spectrum(data):
         assert (mean < np.max(variants, axis=0) + 1e-3).all()
 
 
+def test_draws_beyond_two_variants_go_as_far_as_told_and_are_never_negative(data):
+    channel = AXIS.channel_of(PHASES["quartz"][1])
+    heights = [expected("quartz", v)[channel] / expected("quartz", v).sum() for v in range(6)]
+    found = {}
+    for far in (0.0, 1.0):
+        drawn = drawer(data, mixed=0, blended=1, beyond=far, **NO_ERRORS).batch(0, 1000, 0, dose=1e7)
+        assert (drawn.counts >= 0).all()
+        quartz = drawn.counts[drawn.shares[:, 0] == 1][:, channel] / 1e7
+        found[far] = float(quartz.max() - quartz.min()) / (max(heights) - min(heights))
+    assert found[0.0] < 1.1 < 1.4 < found[1.0]
+
+
 def test_shares_of_mixtures_sum_to_one_and_say_what_was_mixed(data):
     drawn = drawer(data, mixed=1.0, **NO_ERRORS).batch(0, 300, 0, dose=1e6)
     assert drawn.shares.sum(-1).numpy() == pytest.approx(np.ones(300), abs=1e-5)
