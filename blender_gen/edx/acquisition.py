@@ -22,6 +22,8 @@ from blender_gen.recipe.edx import Edx
 from semforge.errors import InputError
 from semforge.spectra import EnergyAxis
 
+LARGEST_IMAGE = 4 * 2**30  # bytes of counts
+
 
 @dataclass(frozen=True)
 class Acquired:
@@ -60,9 +62,13 @@ def mapped_elements(recipe: Recipe) -> tuple[str, ...]:
 
 
 def refuse_what_gives_no_spectrum(recipe: Recipe) -> None:
-    """Raise InputError, naming it, for a phase or a mapped element of which the weakest beam excites no line."""
+    """Raise InputError, naming it, for a phase or a mapped element of which the weakest beam excites no line.
+
+    Also for pictures that binning leaves nothing of, and for spectrum images that are too large.
+    """
     settings = recipe.edx
     assert settings is not None
+    _refuse_bad_size(recipe.frame.height_px, recipe.frame.width_px, settings)
     weakest = Conditions(beam_kev=settings.beam_kev.support()[0], axis=axis_of(settings))
     for part in parts(recipe):
         try:
@@ -70,6 +76,17 @@ def refuse_what_gives_no_spectrum(recipe: Recipe) -> None:
         except InputError as error:
             raise InputError(f"phase {part['name']!r}: {error}") from error
     mapped_elements(recipe)
+
+
+def _refuse_bad_size(height_px: int, width_px: int, settings: Edx) -> None:
+    rows, columns = height_px // settings.binning, width_px // settings.binning
+    if not rows or not columns:
+        raise InputError(f"binning {settings.binning} leaves nothing of a frame of {width_px} x {height_px} pixels; "
+                         f"expected {min(width_px, height_px)} at most")  # fmt: skip
+    room = rows * columns * settings.channels * 2
+    if settings.pixelwise and room > LARGEST_IMAGE:
+        raise InputError(f"a spectrum image of {rows} x {columns} x {settings.channels} takes {room / 2**30:.1f} GiB, "
+                         f"{LARGEST_IMAGE / 2**30:g} at most; raise binning or make the frame smaller")  # fmt: skip
 
 
 def acquire(recipe: Recipe, target: Target, instance: np.ndarray, rng: np.random.Generator) -> Acquired:
