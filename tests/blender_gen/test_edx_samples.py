@@ -231,7 +231,7 @@ def test_a_preview_shows_the_spectra_of_the_phases(sample, tmp_path):
 def test_pictures_that_are_too_small_or_too_large_are_refused():
     small = {**values()["frame"], "width_px": 60, "height_px": 60}
     with pytest.raises(InputError, match="edx: binning 64 leaves nothing of a frame of 60 x 60 pixels"):
-        deposit({"counts": 10, "binning": 64, "store": ["image"]}, frame=small)
+        deposit({"counts": 10, "binning": 64}, frame=small, populations=values(number=1)["populations"])
     large = {**values()["frame"], "width_px": 4096, "height_px": 4096}
     with pytest.raises(InputError, match=r"4096 x 4096 x 1024 takes 32\.0 GiB, 4 at most; raise binning"):
         deposit({"counts": 10, "store": ["maps"]}, frame=large)
