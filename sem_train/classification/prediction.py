@@ -221,6 +221,11 @@ def classify_fields(
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file, expected a folder for the results")
+    beside = next(
+        (job.path for job in jobs if job.position is None and job.path.parent.resolve() == out.resolve()), None
+    )
+    if beside is not None:
+        raise InputError(f"{out}: holds {beside.name}, which results of that name would replace; give another --out")
     out.mkdir(parents=True, exist_ok=True)
     outcomes = []
     for job in jobs:

@@ -105,6 +105,13 @@ def test_an_interrupted_batch_goes_on(tmp_path):
     assert not any(o.was_there for o in classified(tmp_path, changed))
 
 
+def test_results_never_replace_micrographs(tmp_path):
+    path = write_field(tmp_path, "a")
+    jobs = field_jobs([path], None, None)
+    with pytest.raises(InputError, match=r"holds a\.png, which results"):
+        classify_fields(jobs, BySize(), FieldReader(options_of(tmp_path), None, jobs), tmp_path, "model")
+
+
 def test_a_new_map_means_a_new_result(tmp_path):
     write_field(tmp_path, "a")
     classified(tmp_path, options_of(tmp_path))
