@@ -39,7 +39,9 @@ def simulate_image(
     _check(shares)
     channels = expected.shape[1]
     parts = shares.reshape(-1, phases)
-    crowded = np.flatnonzero(parts.mean(axis=0, dtype=np.float64) @ expected > CROWDED)
+    # no matrix products: they sum in another order on another number of threads
+    mean = np.einsum("p,pc->c", parts.mean(axis=0, dtype=np.float64), expected)
+    crowded = np.flatnonzero(mean > CROWDED)
     single = expected.astype(np.float64)
     single[:, crowded] = 0
     photons = _Photons(single)
@@ -50,7 +52,7 @@ def simulate_image(
     for start in range(0, len(parts), step):
         part = parts[start : start + step]
         block = photons.drawn(part, rng).reshape(len(part), channels)
-        if len(crowded):  # not a matrix product, which sums in another order on another number of threads
+        if len(crowded):
             block[:, crowded] = rng.poisson(np.einsum("np,pc->nc", part, expected[:, crowded], dtype=np.float64))
         if most + UNSEEN * np.sqrt(most) > room and block.max(initial=0) > room:
             raise ValueError(f"a channel of a pixel has {block.max()} counts, {np.dtype(dtype).name} holds {room}")
