@@ -32,6 +32,7 @@ COAT_NM = 60.0
 TILT_DEG, COATS_NM = (-28.0, 65.0), (1.0, 400.0)
 FIT_KEV = (0.15, 14.0)
 LINES = ("C Kα", "O Kα", "F Kα", "Na Kα", "Mg Kα", "Al Kα", "Si Kα", "P Kα", "K Kα", "Ca Kα", "Ti Kα", "Fe Kα")
+LEAST_FRACTION = 0.004  # by mass, of what the grain that fits best has
 LEAST_COUNTS = 0.01  # of the strongest line: what is weaker is not compared
 SIDE = (1.5, 1.8)  # where the background is read, in widths from the line
 OF_NAMES = {"spinel": "Mg_spinel"}
@@ -93,15 +94,19 @@ def peak(counts: np.ndarray, axis: EnergyAxis, energy_kev: float) -> tuple[float
     return float(inside.sum()) - background, background
 
 
-def compared(measured: np.ndarray, made: np.ndarray, axis: EnergyAxis) -> dict[str, tuple[float, float, float]]:
+def compared(
+    measured: np.ndarray, made: np.ndarray, axis: EnergyAxis, material: Material
+) -> dict[str, tuple[float, float, float]]:
     """Of each line that is there: measured counts beside the strongest; simulated over measured of that, of P/B."""
-    energies = {name: next(x.energy_kev for x in lines_of(name.split()[0]) if x.name == name) for name in LINES}
+    there = {"C", *(e for e, c in material.mass_fractions if c >= LEAST_FRACTION)}  # of others there are sums of lines
+    wanted = [name for name in LINES if name.split()[0] in there]
+    energies = {name: next(x.energy_kev for x in lines_of(name.split()[0]) if x.name == name) for name in wanted}
     true = {name: peak(measured, axis, energy) for name, energy in energies.items()}
     found = {name: peak(made, axis, energy) for name, energy in energies.items()}
-    hard = [name for name in LINES if energies[name] > 1.2]
+    hard = [name for name in wanted if energies[name] > 1.2]
     first = max(hard, key=lambda name: true[name][0])
     rows = {}
-    for name in LINES:
+    for name in wanted:
         share = true[name][0] / true[first][0]
         if share >= LEAST_COUNTS and found[name][0] > 0 and true[name][0] > 0.2 * true[name][1]:
             ratio = found[name][0] / found[first][0] / share
@@ -168,8 +173,8 @@ def main() -> None:
         counts, grain, material = fitted(mineral, measured)
         pairs[path.stem] = measured.counts.astype(float), counts
         nominal = simulated(mineral.middle(), measured, 0.0, COAT_NM)
-        results["nominal"][path.stem] = compared(measured.counts.astype(float), nominal, measured.axis)
-        results["grain"][path.stem] = compared(measured.counts.astype(float), counts, measured.axis)
+        results["nominal"][path.stem] = compared(measured.counts.astype(float), nominal, measured.axis, material)
+        results["grain"][path.stem] = compared(measured.counts.astype(float), counts, measured.axis, material)
         shares = " ".join(f"{e} {100 * c:.1f}" for e, c in material.mass_fractions if c > 0.002)
         console.print(f"{path.stem}: tilt {grain['tilt_deg']:.0f}°, carbon {grain['coat_nm']:.0f} nm, wt% {shares}")
     for kind, of in results.items():
@@ -178,13 +183,15 @@ def main() -> None:
             table.add_column(heading, justify="right")
         for name, rows in of.items():
             table.add_row(name, *(f"{rows[x][1]:.2f} / {rows[x][2]:.2f}" if x in rows else "" for x in LINES))
-        every = [[abs(np.log(r[x][k])) for r in of.values() for x in r if x != "C Kα"] for k in (1, 2)]
+        lines = [row for rows in of.values() for name, row in rows.items() if name != "C Kα"]
+        of_counts = np.median([abs(np.log(row[1])) for row in lines if row[1] != 1])  # the strongest is 1 by definition
+        of_peaks = np.median([abs(np.log(row[2])) for row in lines])
         by_line = [[np.log(r[x][2]) for r in of.values() if x in r] for x in LINES]
-        table.add_row("median", *(f"{np.exp(np.median(v)):.2f}" if v else "" for v in by_line), style="bold")
+        table.add_row("median P/B", *(f"{np.exp(np.median(v)):.2f}" if v else "" for v in by_line), style="bold")
         console.print(table)
         console.print(
-            f"{kind}: median error without carbon: counts {100 * np.expm1(np.median(every[0])):.0f} %, "
-            f"peak over background {100 * np.expm1(np.median(every[1])):.0f} %, {len(every[0])} lines"
+            f"{kind}: median error without carbon: counts {100 * np.expm1(of_counts):.0f} %, "
+            f"peak over background {100 * np.expm1(of_peaks):.0f} %, {len(lines)} lines"
         )
     if given.library is not None:
         files = {path.stem: read_spectrum(path) for path in sorted(given.folder.glob("*.msa"))}
