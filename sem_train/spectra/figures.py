@@ -40,6 +40,7 @@ LEAST_KEV = 3.0  # an energy axis reaches at least so far, where there are count
 MARK_SHARE = 0.07  # of the axes' height: the mark of the strongest line of a family
 FAINT_MARK = 0.03  # lines of less than this share of their family are not marked
 LONGEST_MAP_PX = 700
+LEGEND_LETTERS = 110  # beside each other below a figure
 MAP_COLOURS = "magma"  # even steps of lightness, also for colour-blind readers
 CONFIDENCE_COLOURS = "cividis"
 # of maps laid over each other; where they meet they add up to something lighter
@@ -161,7 +162,10 @@ def phase_map_figure(shown: ShownPhases) -> Figure:
                    if (shown.phases == k).any()]  # fmt: skip
         if (shown.phases == UNNAMED).any():
             handles.append(Patch(facecolor="none", edgecolor=GREY, label=_share_label(NOT_NAMED, shares)))
-        figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7.5)
+        longest = max((len(handle.get_label()) for handle in handles), default=0)
+        columns = max(1, min(4, LEGEND_LETTERS // (longest + 6)))
+        figure.set_figheight(figure.get_figheight() + 0.16 * max(0, -(-len(handles) // columns) - 3))
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=7.5)
         return figure
 
 

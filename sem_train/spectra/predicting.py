@@ -1,6 +1,7 @@
 """`sem-train map predict`: spectrum images to maps of phases, point spectra to names."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from sem_train.classes import ClassMap, LabelClass
 from sem_train.micrographs.label_tiff import write_label_tiff
 from sem_train.micrographs.pixels import read_pixels
 from sem_train.provenance import commit, machine
-from sem_train.spectra.contents import Card, ShownPhases, ShownSpectrum, ShownTable
+from sem_train.spectra.contents import NOT_NAMED, Card, ShownPhases, ShownSpectrum, ShownTable
 from sem_train.spectra.evaluation import Bench
 from sem_train.spectra.figures import as_png, phase_map_figure
 from sem_train.spectra.mapping import PhaseMap, map_image
@@ -82,7 +83,8 @@ def predict_images(
         shares = shares_of_map(found)
         shown = ShownPhases(
             found.in_pixels(found.labels), model.classes, under, image.pixel_size_um,
-            found.in_pixels(found.confidence) if found.unmixed else None, tuple(shares),
+            found.in_pixels(found.confidence) if found.unmixed else None,
+            (*shares[:-1], replace(shares[-1], name=NOT_NAMED)),
         )  # fmt: skip
         written = write_map(out, path.stem, found, image, shown)
         write_shares(out / f"{path.stem}_shares.csv", shares)
