@@ -152,7 +152,7 @@ def picture(pairs: dict[str, tuple[np.ndarray, np.ndarray]], axis: EnergyAxis, p
         place.text(0.985, 0.93, name, transform=place.transAxes, ha="right", va="top")
         place.spines[["top", "right"]].set_visible(False)
     axes.flat[0].legend(loc="upper center", frameon=False, ncols=2)
-    figure.supxlabel("energy / keV")
+    figure.supxlabel("energy, keV")
     figure.supylabel("counts a channel of 10 eV in 10 s")
     figure.savefig(path, dpi=80)
 
