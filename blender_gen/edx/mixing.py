@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 
 from blender_gen.edx.conditions import Conditions
 from blender_gen.edx.shadow import Way, way_to_detector
-from blender_gen.edx.spectrum import film_share, xray_range_um
+from blender_gen.edx.spectrum import film_shares, xray_range_um
 from blender_gen.imaging import Target
 from blender_gen.phases import Material
 
@@ -123,7 +123,7 @@ def _film_table(material: Material, conditions: Conditions) -> tuple[np.ndarray,
     """Thicknesses in µm, up to twice the X-ray range, and the shares of films of them."""
     reach = xray_range_um(material, conditions)
     table_um = np.concatenate([[0.0], np.geomspace(THINNEST * reach, 2 * reach, THICKNESSES)])
-    return table_um, np.array([film_share(material, float(one), conditions) for one in table_um])
+    return table_um, film_shares(material, table_um, conditions)
 
 
 def spread(

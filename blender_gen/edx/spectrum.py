@@ -1,5 +1,6 @@
 """A phase's expected spectrum: photons made, absorbed, detected."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -102,14 +103,20 @@ def film_share(material: Material, thickness_um: float, conditions: Conditions) 
 
     The rest of the beam reaches what lies below. Raises InputError on a negative thickness.
     """
-    if not thickness_um >= 0:
-        raise InputError(f"{material.name}: found a thickness of {thickness_um:g} µm, expected 0 or more")
+    return float(film_shares(material, (thickness_um,), conditions)[0])
+
+
+def film_shares(material: Material, thicknesses_um: Sequence[float] | np.ndarray, conditions: Conditions) -> np.ndarray:
+    """As `film_share`, of several thicknesses (n,) at once."""
+    if not min(thicknesses_um) >= 0:
+        raise InputError(f"{material.name}: found a thickness of {min(thicknesses_um):g} µm, expected 0 or more")
     made = generated(material, conditions.beam_kev)
     depths = depth_distribution(material, conditions.beam_kev, made.edges_kev, made.exponents)
     chi = attenuation(material, made.energies_kev) * conditions.way_out
-    bulk, film = depths.emitted(chi), depths.emitted_to(material.density_g_cm3 * thickness_um * 1e-4, chi)
     _, counts = line_counts(material, conditions)
-    return float(np.clip((counts * film / bulk).sum() / counts.sum(), 0.0, 1.0))
+    weights = counts / depths.emitted(chi) / counts.sum()
+    films = [depths.emitted_to(material.density_g_cm3 * float(one) * 1e-4, chi) for one in thicknesses_um]
+    return np.clip([(weights * film).sum() for film in films], 0.0, 1.0)
 
 
 def xray_range_um(material: Material, conditions: Conditions) -> float:
