@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from numbers import Real
 from pathlib import Path
 from typing import TypeGuard
 
@@ -256,7 +257,7 @@ def table_view(table: ShownTable) -> TableView:
     """A table as text; of one with very many rows the first."""
     rows = table.rows[:MOST_ROWS]
     numeric = [
-        all(isinstance(row[k], int | float | None) for row in rows) and any(row[k] is not None for row in rows)
+        all(row[k] is None or isinstance(row[k], Real) for row in rows) and any(row[k] is not None for row in rows)
         for k in range(len(table.headings))
     ]
     note = table.note
