@@ -94,7 +94,11 @@ def about_of(model_parts: dict[str, Any]) -> dict[str, Any]:
         "classes": list(model_parts["classes"]), "axis": [axis.channels, axis.width_ev, axis.offset_ev],
         "config": model_parts["config"].model_dump(mode="json"),
         "means": torch.as_tensor(model_parts["means"], dtype=torch.float32),
-        "limits": torch.as_tensor(novelty.limits, dtype=torch.float64),
+        "novelty": {
+            "means": torch.as_tensor(novelty.means), "prototypes": torch.as_tensor(novelty.prototypes),
+            "first": novelty.first, "channels": novelty.channels,
+            "limits": torch.as_tensor(novelty.limits, dtype=torch.float64),
+        },
         "temperature": float(model_parts["temperature"]),
         "beam_kev": list(model_parts["beam_kev"]) if model_parts["beam_kev"] else None,
     }  # fmt: skip
@@ -111,7 +115,7 @@ def load_model(run: Path, precision: str = "auto") -> SpectralModel:
     except Exception as error:  # torch raises what its parts raise
         raise InputError(f"{path}: cannot be read as a checkpoint; train it again") from error
     about = checkpoint.get(ABOUT) if isinstance(checkpoint, dict) else None
-    if about is None or "limits" not in about:
+    if about is None or "novelty" not in about:
         raise InputError(f"{path}: is no network of spectra, expected a run of 'sem-train map fit'")
     config = validate(about["config"], MapConfig, str(path))
     axis = EnergyAxis(int(about["axis"][0]), float(about["axis"][1]), float(about["axis"][2]))
@@ -119,8 +123,9 @@ def load_model(run: Path, precision: str = "auto") -> SpectralModel:
     weights = checkpoint["state_dict"]
     network.load_state_dict({k.removeprefix(PREFIX): v for k, v in weights.items() if k.startswith(PREFIX)})
     means = about["means"].cpu().numpy()
-    blank = Novelty.of(means, axis.width_ev)
-    novelty = Novelty(blank.means, blank.channels, about["limits"].cpu().numpy())
+    kept = about["novelty"]
+    arrays = {name: kept[name].cpu().numpy() for name in ("means", "prototypes", "limits")}
+    novelty = Novelty(first=kept["first"], channels=kept["channels"], **arrays)
     beam = tuple(about["beam_kev"]) if about["beam_kev"] else None
     return SpectralModel(
         network.eval().to(device), tuple(about["classes"]), axis, config, novelty, means, about["temperature"],

@@ -100,7 +100,7 @@ class RejectSettings(Settings):
 
     fewest_counts: PositiveInt = 10  # a spectrum of fewer is never named
     lowest_confidence: Share = 0.0  # a spectrum whose best class is less probable is not named
-    known: float = Field(0.995, gt=0, le=1)  # share of held-out draws that must count as known
+    known: float = Field(0.99, gt=0, le=1)  # share of held-out draws that must count as known
 
 
 class FitSettings(TrainingSettings):

@@ -1,6 +1,7 @@
 """Training of a network of spectra: `fit`, as any training here, on spectra that are drawn anew every step."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import lightning as L
@@ -78,7 +79,7 @@ class Learner(L.LightningModule):
         torch.manual_seed(config.training.seed)
         self.network = network_of(config, axis.channels, len(references.classes))
         self.means = references.means()
-        self.novelty = Novelty.of(self.means, axis.width_ev)
+        self.novelty = Novelty.of(references.spectra, references.of_class(), axis)
         self.temperature = 1.0
         self.scores: dict[str, float] = {}
         self._seen: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -121,9 +122,8 @@ class Learner(L.LightningModule):
             losses = [float(nn.functional.cross_entropy(logits / t, drawn.shares)) for t in TEMPERATURES]
             self.temperature = float(TEMPERATURES[int(np.argmin(losses))])
             limits = [self._limit(held_out, i, 10.0**decade) for i, decade in enumerate(DECADES)]
-        self.novelty = Novelty(
-            self.novelty.means, self.novelty.channels, np.maximum.accumulate(limits[::-1])[::-1].copy()
-        )
+        falling = np.maximum.accumulate(limits[::-1])[::-1].copy()
+        self.novelty = replace(self.novelty, limits=falling)
 
     def _limit(self, held_out: Drawer, number: int, dose: float) -> float:
         drawn = held_out.batch(HELD_OUT - 2 - number, LIMIT_SPECTRA, 0, dose=dose)
