@@ -13,20 +13,25 @@ from semforge.spectra.axis import EnergyAxis
 from semforge.spectra.hdf5 import open_hdf5, store_counts
 from semforge.spectra.hspy import is_hspy, opened_hspy_image, write_hspy
 from semforge.spectra.image import SpectrumImage
+from semforge.spectra.ripple import SUFFIX, open_ripple
 
 KIND = "semforge spectrum image"
 SCHEMA = 1
-WHAT = "a spectrum image (.h5 or .hspy)"
+WHAT = "a spectrum image (.h5, .hspy or .rpl)"
 OPTIONAL = ("pixel_size_um", "beam_kev", "live_s", "take_off_deg")
 
 
 @contextmanager
 def open_spectrum_image(path: Path) -> Iterator[SpectrumImage]:
-    """Open a spectrum image of semforge (.h5) or HyperSpy (.hspy); its counts stay in the file until they are sliced.
+    """Open a spectrum image of semforge (.h5), HyperSpy (.hspy) or a Ripple file (.rpl with its .raw).
 
-    Raises InputError with one line if the file is missing, truncated, or holds something else.
+    Its counts stay in the file until they are sliced. Raises InputError with one line if the file is missing,
+    truncated, or holds something else.
     """
     path = existing_file(path, WHAT)
+    if path.suffix.lower() == SUFFIX:
+        yield open_ripple(path)
+        return
     with open_hdf5(path, WHAT) as file:
         yield opened_hspy_image(path, file) if is_hspy(file) else _opened(path, file)
 

@@ -208,6 +208,52 @@ def test_a_library_that_is_none(tmp_path):
         read_library(tmp_path / "text.h5")
 
 
+def ripple(path, counts, **changes):
+    """A description and the numbers as an instrument's program exports them."""
+    height, width, depth = counts.shape
+    said = {"width": width, "height": height, "depth": depth, "offset": 0, "data-length": counts.dtype.itemsize,
+            "data-type": {"u": "unsigned", "i": "signed", "f": "float"}[counts.dtype.kind],
+            "byte-order": "big-endian" if counts.dtype.byteorder == ">" else "little-endian",
+            "record-by": "vector", "ev-per-chan": 10} | changes  # fmt: skip
+    path.write_text("key\tvalue\n" + "".join(f"{key}\t{value}\n" for key, value in said.items()), encoding="latin-1")
+    data = counts if said["record-by"] == "vector" else np.moveaxis(counts, 2, 0)
+    path.with_suffix(".raw").write_bytes(bytes(int(said["offset"])) + np.ascontiguousarray(data).tobytes())
+    return path
+
+
+@pytest.mark.parametrize("layout", ["vector", "image"])
+@pytest.mark.parametrize("dtype", ["u1", "<u2", ">u2", "<u4", "<f4"])
+def test_ripple_files(tmp_path, layout, dtype):
+    counts = image((7, 9)).counts.astype(dtype)
+    more = {"offset": 64, "beam-energy": 15.0, "width-scale": 250, "width-units": "nm", "height-scale": 0.25,
+            "height-units": "µm", "title": "grain 4"}  # fmt: skip
+    with open_spectrum_image(ripple(tmp_path / "m.rpl", counts, **{"record-by": layout}, **more)) as read:
+        assert np.array_equal(read.counts, counts) and isinstance(read.counts, np.memmap)
+        assert (read.axis, read.beam_kev, read.pixel_size_um) == (EnergyAxis(96, 10), 15.0, 0.25)
+        assert (read.title, read.live_s) == ("grain 4", None)
+        assert read.sum().total == counts[..., 10:].sum()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"ev-per-chan": 0}, "says no energy a channel"),
+        ({"width": 8}, r"m.raw has 6048 bytes, expected 5376; export it again"),
+        ({"height": "x"}, "height is 'x', expected a whole number"),
+        ({"record-by": "dont-care"}, "record-by is 'dont-care'"),
+        ({"data-type": "complex"}, "data-type 'complex' of 1 bytes"),
+    ],
+)
+def test_ripple_files_that_do_not_fit(tmp_path, changes, said):
+    path = ripple(tmp_path / "m.rpl", image((7, 9)).counts.astype("u1"), **changes)
+    with pytest.raises(InputError, match=said), open_spectrum_image(path):
+        pass
+    path.with_suffix(".raw").unlink()
+    if "record-by" not in changes and "data-type" not in changes and "height" not in changes:
+        with pytest.raises(InputError, match="no such file, expected the numbers"), open_spectrum_image(path):
+            pass
+
+
 # exspy imports what HyperSpy announces to move
 @pytest.mark.filterwarnings("ignore:Importing .* is deprecated")
 class TestHyperSpy:
@@ -258,6 +304,10 @@ class TestHyperSpy:
             assert np.array_equal(read.counts[:], counts)
             assert (read.axis, read.pixel_size_um, read.beam_kev, read.live_s) == (AXIS, 0.25, 15.0, 0.02)
             assert (read.take_off_deg, read.elements, read.resolution_ev) == (35.0, ("Fe", "Si"), 130.0)
+        signal.save(tmp_path / "m.rpl")
+        with open_spectrum_image(tmp_path / "m.rpl") as read:
+            assert np.array_equal(read.counts, counts)
+            assert (read.axis, read.pixel_size_um, read.beam_kev) == (AXIS, 0.25, 15.0)
         signal.inav[2, 1].save(tmp_path / "s.hspy")
         assert np.array_equal(read_spectrum(tmp_path / "s.hspy").counts, counts[1, 2])
         signal.inav[2, 1].save(tmp_path / "s.msa")
