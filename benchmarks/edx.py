@@ -26,7 +26,7 @@ DETECTOR = Detector(
     resolution_ev=131.5, soft_ev=20.0, wings=0.045, droop_ev=18.0, window="silicon_nitride", tail=0.01,
     pulse_pair_us=0.16, soft_pair_us=0.2, threshold_kev=0.07,
 )  # fmt: skip
-BACKGROUND = 1.6
+BACKGROUND, CONTINUUM = 1.4, "seltzer_berger"
 GAIN_ERROR, OFFSET_ERROR_EV = 0.0008, 0.5
 COAT_NM = 60.0
 TILT_DEG, COATS_NM = (-28.0, 65.0), (1.0, 400.0)
@@ -43,7 +43,7 @@ def conditions_of(measured: Spectrum, tilt_deg: float, coat_nm: float, current_n
     axis = EnergyAxis(measured.axis.channels, measured.axis.width_ev * (1 - GAIN_ERROR), -OFFSET_ERROR_EV)
     return Conditions(
         beam_kev=measured.beam_kev or 15.0, axis=axis, take_off_deg=36.8, tilt_deg=tilt_deg, detector=DETECTOR,
-        coat="carbon", coat_nm=coat_nm, background=BACKGROUND, current_na=current_na,
+        coat="carbon", coat_nm=coat_nm, background=BACKGROUND, continuum=CONTINUUM, current_na=current_na,
     )  # fmt: skip
 
 

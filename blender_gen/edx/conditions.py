@@ -10,6 +10,8 @@ from semforge.spectra.axis import EnergyAxis
 
 Window = Literal["polymer", "silicon_nitride", "none"]
 WINDOWS: tuple[str, ...] = get_args(Window)
+Continuum = Literal["kramers", "seltzer_berger"]
+CONTINUA: tuple[str, ...] = get_args(Continuum)
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Conditions:
     coat: str | None = None  # a material of materials.yaml, sputtered or evaporated onto the specimen
     coat_nm: float = 0.0
     background: float = 1.0  # factor on the bremsstrahlung, which no formula gives better than within 30 %
+    continuum: str = "kramers"  # or seltzer_berger: how the bremsstrahlung is computed
     current_na: float = 1.0  # pile-up alone depends on it: spectra are given per nA s
 
     def __post_init__(self) -> None:
@@ -73,6 +76,8 @@ class Conditions:
         _expect("solid_angle_sr", self.solid_angle_sr, 1e-5, 2 * math.pi)
         _expect("coat_nm", self.coat_nm, 0.0, 400.0)
         _expect("background", self.background, 0.0, 10.0)
+        if self.continuum not in CONTINUA:
+            raise InputError(f"continuum: found {self.continuum!r}, expected one of {', '.join(CONTINUA)}")
         _expect("current_na", self.current_na, 0.0, 1000.0)
         if self.coat is not None and self.coat not in materials():
             raise InputError(f"coat: found {self.coat!r}, expected a material of materials.yaml, e.g. carbon or Au")

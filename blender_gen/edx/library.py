@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from blender_gen.distributions import Number, between, positive
-from blender_gen.edx.conditions import Conditions, Detector, Window
+from blender_gen.edx.conditions import Conditions, Continuum, Detector, Window
 from blender_gen.edx.minerals import minerals, phase, specimen
 from blender_gen.edx.spectrum import alone, piled_up
 from blender_gen.phases import Material
@@ -41,6 +41,7 @@ class LibrarySettings(Settings):
     solid_angle_sr: Annotated[Number, positive(3)] = Field(0.02, validate_default=True)
     coats: tuple[Coat, ...] = Field((Coat(),), min_length=1)
     background: Annotated[Number, between(0, 5)] = Field(1.6, validate_default=True)
+    continuum: Continuum = "kramers"
     windows: tuple[Window, ...] = Field(("silicon_nitride",), min_length=1)
     ice_um: Annotated[Number, between(0, 10)] = Field(0.0, validate_default=True)
     resolution_ev: Annotated[Number, between(100, 250)] = Field(130.0, validate_default=True)
@@ -88,6 +89,7 @@ def draw_conditions(settings: LibrarySettings, rng: np.random.Generator) -> Cond
         tilt_deg=max(settings.tilt_deg.draw(rng), LOWEST_DEG - take_off),
         solid_angle_sr=settings.solid_angle_sr.draw(rng), detector=detector, coat=coat.material,
         coat_nm=coat.nm.draw(rng) if coat.material else 0.0, background=settings.background.draw(rng),
+        continuum=settings.continuum,
         current_na=settings.current_na.draw(rng),
     )  # fmt: skip
 

@@ -61,7 +61,7 @@ def line_counts(material: Material, conditions: Conditions) -> tuple[np.ndarray,
 def continuum_counts(material: Material, conditions: Conditions) -> np.ndarray:
     """Expected bremsstrahlung (C,) per nA s and channel, before the detector's width."""
     energies = conditions.axis.energies_kev
-    photons = bremsstrahlung(material, conditions.beam_kev, conditions.way_out, energies)
+    photons = bremsstrahlung(material, conditions.beam_kev, conditions.way_out, energies, conditions.continuum)
     coat = conditions.coat_material
     if coat is not None:
         photons = photons * passed(coat, conditions.coat_nm, conditions.way_out, energies)

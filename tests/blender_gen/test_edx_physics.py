@@ -5,10 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.integrate import simpson, trapezoid
+from scipy.interpolate import RegularGridInterpolator
 
 from blender_gen.edx import Conditions, Detector, film_share, phase, phase_spectrum, xray_range_um
 from blender_gen.edx.attenuation import attenuation, transmission
 from blender_gen.edx.background import bremsstrahlung
+from blender_gen.edx.bremsstrahlung_table import CROSS_SECTIONS, ELECTRON_KEV, PHOTON_SHARE
+from blender_gen.edx.conditions import CONTINUA
 from blender_gen.edx.depth_distribution import depth_distribution
 from blender_gen.edx.emission import backscatter_factor, emitted, generated, ionisations, stopping_power
 from blender_gen.edx.fluorescence import enhancement
@@ -204,6 +207,30 @@ def test_background_where_nothing_is_absorbed_is_kramers_law():
     assert found == pytest.approx(2.2e-6 * 6 * (15 - np.array([2.0, 5.0, 10.0])) / [2.0, 5.0, 10.0], rel=1e-6)
 
 
+@pytest.mark.parametrize("photon_kev", [0.5, 2.0, 6.4, 12.0])
+def test_background_of_tabulated_cross_sections_is_their_integral_along_the_way(photon_kev):
+    silicon = materials()["Si"]
+    electrons = np.linspace(photon_kev, 15.0, 20_001)
+    sections = RegularGridInterpolator((PHOTON_SHARE, np.log(ELECTRON_KEV)), CROSS_SECTIONS[1])(
+        np.stack([photon_kev / electrons, np.log(np.maximum(electrons, 1.0))], axis=-1)
+    )
+    beta2 = 1 - (1 + electrons / 511.0) ** -2
+    along = trapezoid(sections * 1e-27 * 14**2 / (beta2 * photon_kev) / stopping_power(silicon, electrons), electrons)
+    expected = 6.02214e23 / 28.09 * along * backscatter_factor(silicon, 15.0, photon_kev)
+    found = bremsstrahlung(silicon, 15.0, 1e-9, np.array([photon_kev]), "seltzer_berger")[0]
+    assert found == pytest.approx(expected, rel=0.01)
+
+
+def test_tabulated_background_is_softer_and_stronger_than_kramers():
+    """Kramers' peak over background of iron is an upper bound."""
+    energies = np.array([1.0, 4.0, 12.0])
+    quartz = materials()["quartz"]
+    ratio = bremsstrahlung(quartz, 15.0, 1.5, energies, "seltzer_berger") / bremsstrahlung(quartz, 15.0, 1.5, energies)
+    assert ratio[0] > ratio[1] > ratio[2]
+    at_iron = [bremsstrahlung(materials()["Fe"], 15.0, 1.5, np.array([6.4]), kind)[0] for kind in CONTINUA]
+    assert 1.1 < at_iron[1] / at_iron[0] < 1.5
+
+
 def test_escape_peak_takes_what_it_gives():
     counts = np.zeros(2048)
     counts[640], counts[150] = 1e6, 1e6
@@ -326,6 +353,7 @@ def test_an_unknown_phase_is_named_with_its_neighbours():
         ({"take_off_deg": 100.0}, "take_off_deg: found 100"),
         ({"tilt_deg": -39.0}, "tilt_deg: found -39, expected -35 to 75"),
         ({"solid_angle_sr": 0.0}, "solid_angle_sr: found 0"),
+        ({"continuum": "guesswork"}, "continuum: found 'guesswork', expected one of kramers, seltzer_berger"),
         ({"coat": "marmalade"}, "coat: found 'marmalade'"),
         ({"beam_kev": float("nan")}, "beam_kev: found nan"),
     ],
