@@ -48,8 +48,8 @@ def way_to_detector(
     rise = pixel_um * np.tan(np.radians(take_off_deg))  # of the ray from pixel to pixel
     step_um = pixel_um / np.cos(np.radians(take_off_deg))
     a = np.radians(azimuth_deg)
-    highest = float(height_um.max())
     start = height_um[rows, columns].astype(np.float64)
+    highest = _highest_ahead(height_um, rows, columns, (-np.sin(a), np.cos(a)), float(start.min()), rise)
     length, most = np.zeros(len(rows)), np.zeros(len(rows))  # most: how far below the surface the ray has been
     solid = np.zeros(len(rows), dtype=np.uint8)
     left = np.flatnonzero(start + rise < highest)  # rays that something may still stand in the way of
@@ -68,6 +68,25 @@ def way_to_detector(
         most[left[deeper]] = depth[deeper]
     position = np.searchsorted(_BETWEEN, length).astype(np.uint8)
     return Way(position, np.where(position > 0, solid, 0).astype(np.uint8))
+
+
+def _highest_ahead(
+    height_um: np.ndarray, rows: np.ndarray, columns: np.ndarray, direction: tuple[float, float], start_um: float,
+    rise: float,
+) -> float:  # fmt: skip
+    """The highest point that any of the rays can come to, which climb by `rise` a pixel from `start_um` or higher."""
+    highest = float(height_um.max())
+    for _ in range(2):  # the lower the highest point, the shorter the way to above it
+        reach = (highest - start_um) / rise + 1
+        ahead = []
+        for places, towards, size in zip((rows, columns), direction, height_um.shape, strict=True):
+            first, last = (
+                int(places.min() + min(reach * towards, 0)) - 1,
+                int(places.max() + max(reach * towards, 0)) + 2,
+            )
+            ahead.append(slice(max(first, 0), min(max(last, 0), size)))
+        highest = float(height_um[ahead[0], ahead[1]].max())
+    return highest
 
 
 _BETWEEN = np.sqrt(np.multiply(LENGTHS_UM[1:], (LENGTHS_UM[1] / 2, *LENGTHS_UM[1:-1])))  # two lengths are told apart
