@@ -28,6 +28,9 @@ SMALL_COMPARE = (
     "plan.training.steps=4 plan.training.batch_size=2 plan.data.crop_px=64 folds.count=2 seeds=[0] real_images=[all] "
     "plan.data.synthetic.0.path=data/ebc"
 )
+SMALL_CLASSIFY = (
+    "training.steps=2 training.val_every=2 training.batch_size=4 data.synthetic.0.held_out=1 data.synthetic.0.excluded=1"
+)
 # How each command is made small: what it starts with, and what is appended or replaced.
 SHORTER = {
     "make demo": lambda c: f"{c} DEMO={{tmp}}/demo COUNT=4 RENDER='{SMALL_FRAME}' FIT='{SMALL_FIT}'",
@@ -41,6 +44,11 @@ SHORTER = {
     "render-farm verify": lambda c: c,
     "sem-train fit": lambda c: f"{c} {SMALL_FIT}",
     "sem-train analyse": lambda c: c,
+    "blender-gen spectra": lambda c: c if "--live-s" in c else f"{c} variants=2",
+    "sem-train classify fit": lambda c: f"{c} {SMALL_CLASSIFY}",
+    "sem-train classify predict": lambda c: c,
+    "sem-train map fit": lambda c: f"{c} training.steps=2 training.batch_size=4",
+    "sem-train map predict": lambda c: c,
     "sem-train predict": lambda c: c,
     "sem-train report": lambda c: c,
     "sem-train measure": lambda c: c,
@@ -130,7 +138,9 @@ def test_the_readme_works_from_top_to_bottom(tmp_path, cluster):
             outputs[command] = run(short, tmp_path, SEMFORGE_DATA=str(tmp_path / "real"), **(cluster or {}))
     for made in ("preview.png", "demo/report.html", "data/slurry/dataset.h5", "runs/slow/last.ckpt", "report.html",
                  "predictions/a_labels.png", "predictions/a_overlay.png", "table.csv", "corrected.csv", "lines/a.zip",
-                 "labels/a.tif", "results/a.json", "results/report.html", "certificate.html"):  # fmt: skip
+                 "labels/a.tif", "results/a.json", "results/report.html", "certificate.html", "data/minerals/library.h5",
+                 "particles/particles.csv", "particles/shares.csv", "particles/report.html", "named/names.csv",
+                 "named/map.html"):  # fmt: skip
         assert (tmp_path / made).stat().st_size > 0, made
     assert "4 samples sound (every digest recomputed)" in outputs["render-farm verify data/slurry --deep"]
     if cluster is not None:
