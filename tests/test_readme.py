@@ -29,7 +29,8 @@ SMALL_COMPARE = (
     "plan.data.synthetic.0.path=data/ebc"
 )
 SMALL_CLASSIFY = (
-    "training.steps=2 training.val_every=2 training.batch_size=4 data.synthetic.0.held_out=1 data.synthetic.0.excluded=1"
+    "training.steps=2 training.val_every=2 training.batch_size=4 "
+    "data.synthetic.0.held_out=1 data.synthetic.0.excluded=1"
 )
 # How each command is made small: what it starts with, and what is appended or replaced.
 SHORTER = {
@@ -138,9 +139,9 @@ def test_the_readme_works_from_top_to_bottom(tmp_path, cluster):
             outputs[command] = run(short, tmp_path, SEMFORGE_DATA=str(tmp_path / "real"), **(cluster or {}))
     for made in ("preview.png", "demo/report.html", "data/slurry/dataset.h5", "runs/slow/last.ckpt", "report.html",
                  "predictions/a_labels.png", "predictions/a_overlay.png", "table.csv", "corrected.csv", "lines/a.zip",
-                 "labels/a.tif", "results/a.json", "results/report.html", "certificate.html", "data/minerals/library.h5",
-                 "particles/particles.csv", "particles/shares.csv", "particles/report.html", "named/names.csv",
-                 "named/map.html"):  # fmt: skip
+                 "labels/a.tif", "results/a.json", "results/report.html", "certificate.html",
+                 "data/minerals/library.h5", "particles/particles.csv", "particles/shares.csv", "particles/report.html",
+                 "named/names.csv", "named/map.html"):  # fmt: skip
         assert (tmp_path / made).stat().st_size > 0, made
     assert "4 samples sound (every digest recomputed)" in outputs["render-farm verify data/slurry --deep"]
     if cluster is not None:
