@@ -63,6 +63,15 @@ def runs(options: argparse.Namespace) -> Iterator[tuple[str, int, str]]:
                 yield arm, seed, fold
 
 
+def some(labels: np.ndarray, allowed: np.ndarray, limit: int | None, seed: int) -> np.ndarray:
+    """Positions of the pictures that may be trained on; with a limit as many of each class, drawn by the seed."""
+    if limit is None:
+        return np.flatnonzero(allowed)
+    rng = np.random.default_rng([seed, limit])
+    own = [rng.permutation(np.flatnonzero(allowed & (labels == k)))[: limit // len(CLASSES)] for k in np.unique(labels)]
+    return np.sort(np.concatenate(own))
+
+
 def trained(network: Classifier, particles: ParticleSet, plan: ClassifyPlan) -> Classifier:
     """The network after all steps."""
     training = plan.training
@@ -118,7 +127,8 @@ def train(options: argparse.Namespace) -> None:
         if arm == "pretrained":
             network.load_state_dict(torch.load(start, weights_only=True))
         share = plan.data.real_share
-        parts = [*([synthetic] if share < 1 else []), *([real[~test]] if share > 0 else [])]
+        chosen = some(real.labels, ~test, options.limit, seed)
+        parts = [*([synthetic] if share < 1 else []), *([real[chosen]] if share > 0 else [])]
         trained(network, ParticleSet.joined(parts, None, side), plan)
         probabilities = predicted(network, real[test], plan)
         if arm == "synthetic":
@@ -198,6 +208,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--real-share", type=float, default=0.5)
+    parser.add_argument("--limit", type=int, help="Train on so many real pictures, as many of each class.")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     parser.add_argument("--threads", type=int, default=1)
