@@ -146,6 +146,23 @@ def element_maps_figure(shown: ShownElements, width_in: float = WIDTH_IN, a_row:
         return figure
 
 
+def element_map_figures(shown: ShownElements, width_in: float) -> list[tuple[str, Figure]]:
+    """The same as one small figure each, by name, so that a page can arrange them as it has room."""
+    height, width = next(iter(shown.maps.values())).shape
+    size = width_in, 0.8 * width_in * height / width + 0.42
+    found = []
+    with _style():
+        if shown.together:
+            figure = Figure(figsize=size, layout="constrained")
+            _together(figure.subplots(), shown)
+            found.append((", ".join(shown.together), figure))
+        for name, counts in shown.maps.items():
+            figure = Figure(figsize=size, layout="constrained")
+            _map(figure, figure.subplots(), name, counts, shown.pixel_size_um)
+            found.append((name, figure))
+    return found
+
+
 def phase_map_figure(shown: ShownPhases) -> Figure:
     """Phases over the micrograph, with a legend that gives the share of each; beside it the confidence, if known."""
     shares = shown.shares or pixel_shares(shown)
@@ -389,7 +406,7 @@ def _grouped(value: float, _: Any) -> str:
 def _power(value: float, _: Any) -> str:
     """A power of ten without mathematical type, which takes long to set."""
     exponent = round(math.log10(value))
-    return f"{value:g}" if 0 <= exponent < 4 else f"10{str(exponent).translate(SUPERSCRIPT)}"
+    return f"{value:g}" if 0 <= exponent < 3 else f"10{str(exponent).translate(SUPERSCRIPT)}"
 
 
 @contextmanager
@@ -399,6 +416,6 @@ def _style(more: Mapping[str, Any] | None = None) -> Iterator[None]:
 
 
 __all__ = [
-    "as_png", "as_svg", "comparison_figure", "confidence_figure", "element_maps_figure", "phase_map_figure",
-    "picture_figure", "spectra_figure", "spectrum_figure", "summed",
+    "as_png", "as_svg", "comparison_figure", "confidence_figure", "element_map_figures", "element_maps_figure",
+    "phase_map_figure", "picture_figure", "spectra_figure", "spectrum_figure", "summed",
 ]  # fmt: skip

@@ -38,15 +38,15 @@ from sem_train.spectra.contents import (
     ShownTable,
     Value,
 )
-from sem_train.spectra.figures import as_svg, confidence_figure, element_maps_figure, spectrum_figure
+from sem_train.spectra.figures import as_svg, confidence_figure, element_map_figures, spectrum_figure
 from sem_train.spectra.pictures import grey_picture, nearest, pixel_shares
 from semforge import __version__
 from semforge.files import write_text
 from semforge.pages import page_environment
 
 # inches of figures, about as wide as they stand on the page, so that all letters are alike
-SPECTRUM_WIDTH_IN, MAPS_WIDTH_IN, CONFIDENCE_WIDTH_IN = 5.2, 9.4, 3.3
-MAPS_A_ROW = 4
+SPECTRUM_WIDTH_IN, MAP_WIDTH_IN, CONFIDENCE_WIDTH_IN = 5.2, 2.4, 3.3
+MAPS_A_ROW = 4  # on a wide screen
 OPEN_SPECTRA = 6  # of a card; the others are drawn when asked for
 MOST_ROWS = 2000  # of a table
 LEAST_MAP_PX = 480  # the longer side of a map of phases in the page, however few pixels it has
@@ -128,7 +128,7 @@ class CardView:
     cautions: tuple[str, ...]
     phases: PhasesView | None
     shares: tuple[ShareRow, ...]
-    elements: str
+    elements: tuple[tuple[str, str], ...]  # what is mapped, and the map
     elements_note: str
     spectra: tuple[SpectrumView, ...]
     pictures: tuple[tuple[ShownPicture, str], ...]
@@ -181,9 +181,10 @@ def card_view(card: Card, identity: str, limit: Budget, legend: Mapping[str, Leg
     shares = card.shares
     if card.phases:
         shares = card.phases.shares or card.shares or pixel_shares(card.phases)
-    elements = ""
+    elements: tuple[tuple[str, str], ...] = ()
     if _has_maps(card.elements):
-        elements = svg_uri(as_svg(element_maps_figure(card.elements, MAPS_WIDTH_IN, MAPS_A_ROW), identity))
+        drawn = element_map_figures(card.elements, MAP_WIDTH_IN)
+        elements = tuple((name, svg_uri(as_svg(figure, f"{identity}-{name}"))) for name, figure in drawn)
     return CardView(
         id=identity, name=card.name, facts=card.facts, cautions=card.cautions,
         phases=phases_view(card.phases, limit, legend) if card.phases else None,

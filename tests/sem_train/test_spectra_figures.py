@@ -16,6 +16,7 @@ from sem_train.spectra.figures import (
     as_svg,
     comparison_figure,
     confidence_figure,
+    element_map_figures,
     element_maps_figure,
     phase_map_figure,
     spectra_figure,
@@ -189,6 +190,9 @@ def test_maps_of_elements_have_their_counts_and_their_lengths():
         assert bar.txt_label.get_text() == "5 µm"
     colour = maps[0].images[0].get_array()
     assert not colour[0, 0].any() and colour[20, 20].max() == pytest.approx(1.0)
+    single = element_map_figures(ShownElements({"Fe Kα": counts, "Si Kα": counts / 2}, 0.2, ("Fe Kα", "Si Kα")), 2.4)
+    assert [name for name, _ in single] == ["Fe Kα, Si Kα", "Fe Kα", "Si Kα"]
+    assert [np.array_equal(f.axes[0].images[0].get_array(), counts) for _, f in single] == [False, True, False]
     without = element_maps_figure(ShownElements({"Fe Kα": counts}))
     assert not any(hasattr(artist, "size_bar") for axis in without.axes for artist in axis.artists)
 
