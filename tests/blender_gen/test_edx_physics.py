@@ -370,3 +370,26 @@ def test_conditions_no_microscope_has_are_refused(change, message):
 def test_detectors_no_one_builds_are_refused(change, message):
     with pytest.raises(InputError, match=message):
         replace(Detector(), **change)
+
+
+def test_dead_layer_ice_and_threshold_take_soft_photons():
+    soft = np.array([0.277, 0.525])
+    plain = efficiency(Detector(), soft)
+    for change in ({"dead_layer_nm": 100.0}, {"ice_um": 0.2}):
+        assert (efficiency(replace(Detector(), **change), soft) < 0.95 * plain).all()
+        assert efficiency(replace(Detector(), **change), np.array([6.4]))[0] > 0.99
+    cut = phase_spectrum(materials()["carbon"], Conditions(axis=AXIS, detector=Detector(threshold_kev=0.4)))
+    whole = phase_spectrum(materials()["carbon"], Conditions(axis=AXIS))
+    assert cut[AXIS.channel_of(0.277)] < 1e-3 * whole[AXIS.channel_of(0.277)]
+    assert cut[AXIS.channel_of(1.0)] == whole[AXIS.channel_of(1.0)]
+
+
+def test_strobe_peak_lies_at_zero():
+    axis = EnergyAxis(1024, 10.0, -200.0)
+    with_peak, without = (
+        phase_spectrum(materials()["Fe"], Conditions(axis=axis, detector=Detector(strobe=strobe)))
+        for strobe in (5000.0, 0.0)
+    )
+    extra = with_peak - without
+    assert extra.sum() == pytest.approx(5000)
+    assert abs(int(np.argmax(extra)) - axis.channel_of(0.0)) == 0
