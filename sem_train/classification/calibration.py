@@ -47,6 +47,7 @@ class Mode:
     """What was worked out for particles of which the same was there."""
 
     temperature: float = 1.0
+    prior: np.ndarray | None = None  # (k,) logarithms of how frequent each class is; None: as in training
     threshold: float | None = None  # of the score, below it a particle is rejected
     familiar: Familiar | None = None
     particles: int = 0  # held out, that it was worked out on
@@ -64,7 +65,8 @@ class Calibration:
 
     def probabilities(self, logits: np.ndarray, mode: str) -> np.ndarray:
         """(N, k) of logits (N, k)."""
-        return softmax(logits / self.mode(mode).temperature, axis=1)
+        known = self.mode(mode)
+        return softmax(_offset(logits / known.temperature, known.prior), axis=1)
 
     def rejected(self, logits: np.ndarray, features: np.ndarray, mode: str) -> np.ndarray:
         """Which particles (N,) are like none that was trained on."""
@@ -80,7 +82,8 @@ class Calibration:
     def stored(self) -> dict:
         """As a checkpoint keeps it."""
         modes = {
-            name: {**{k: v for k, v in vars(mode).items() if k != "familiar"},
+            name: {**{k: v for k, v in vars(mode).items() if k not in ("familiar", "prior")},
+                   "prior": None if mode.prior is None else torch.from_numpy(mode.prior),
                    "familiar": mode.familiar and {k: torch.from_numpy(v) for k, v in vars(mode.familiar).items()}}
             for name, mode in self.modes.items()
         }  # fmt: skip
@@ -93,30 +96,38 @@ class Calibration:
         for name, values in stored["modes"].items():
             familiar = values["familiar"]
             near = Familiar(**{k: v.numpy() for k, v in familiar.items()}) if familiar else None
-            modes[name] = Mode(**{**values, "familiar": near})
+            prior = values.get("prior")
+            modes[name] = Mode(**{**values, "familiar": near, "prior": None if prior is None else prior.numpy()})
         return cls(stored["reject"], stored["false_rejection"], modes)
 
 
 def calibrated(
     logits: np.ndarray, features: np.ndarray, labels: np.ndarray, familiar: Familiar | None, reject: str,
-    false_rejection: float,
+    false_rejection: float, prior: np.ndarray | None = None,
 ) -> Mode:  # fmt: skip
-    """Temperature and threshold from held-out particles: logits (N, k), features (N, D), class ids (N,)."""
-    temperature = fit_temperature(logits, labels)
+    """Temperature and threshold from held-out particles: logits (N, k), features (N, D), class ids (N,).
+
+    `prior` (k,) are logarithms of how frequent each class is, where the network was trained as if all were alike.
+    """
+    temperature = fit_temperature(logits, labels, prior)
     scores = SCORES[reject](logits, features, familiar)
     return Mode(
-        temperature=temperature, threshold=float(np.quantile(scores, false_rejection)),
+        temperature=temperature, prior=prior, threshold=float(np.quantile(scores, false_rejection)),
         familiar=familiar if reject == "mahalanobis" else None, particles=len(labels),
         ece_before=expected_calibration_error(softmax(logits, axis=1), labels),
-        ece_after=expected_calibration_error(softmax(logits / temperature, axis=1), labels),
+        ece_after=expected_calibration_error(softmax(_offset(logits / temperature, prior), axis=1), labels),
     )  # fmt: skip
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+def fit_temperature(logits: np.ndarray, labels: np.ndarray, prior: np.ndarray | None = None) -> float:
     """The divisor of logits (N, k) under which the labels (N,) are likeliest (Guo et al. 2017)."""
     every = np.arange(len(labels))
-    loss = lambda log_t: -log_softmax(logits / np.exp(log_t), axis=1)[every, labels].mean()
+    loss = lambda log_t: -log_softmax(_offset(logits / np.exp(log_t), prior), axis=1)[every, labels].mean()
     return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x))
+
+
+def _offset(logits: np.ndarray, prior: np.ndarray | None) -> np.ndarray:
+    return logits if prior is None else logits + prior
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:

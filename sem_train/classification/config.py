@@ -155,6 +155,9 @@ class CalibrationSettings(Settings):
     # what says that a particle is like none that was trained on
     reject: Literal["mahalanobis", "energy", "max_probability"] = "mahalanobis"
     false_rejection: float = Field(0.05, gt=0, lt=1)  # share of known particles that are rejected
+    # how frequent classes are taken to be where training balanced them: as among the particles trained on (the real
+    # ones, if there are any), or all alike
+    prior: Literal["training", "equal"] = "training"
 
 
 class ClassifyPlan(Settings):

@@ -81,7 +81,7 @@ class ParticleClassifier(L.LightningModule):
         if not len(held_out):
             return
         self.network.eval()
-        modes = {}
+        modes, prior = {}, _prior(self.plan, training)
         for mode in _modes(self.plan):
             logits, features, labels = self._seen_as(held_out, mode)
             if len(labels):
@@ -89,7 +89,7 @@ class ParticleClassifier(L.LightningModule):
                 if self.plan.calibration.reject == "mahalanobis" and known is None:
                     continue
                 modes[mode] = calibrated(logits, features, labels, known, self.calibration.reject,
-                                         self.calibration.false_rejection)  # fmt: skip
+                                         self.calibration.false_rejection, prior)  # fmt: skip
         self.calibration = Calibration(self.calibration.reject, self.calibration.false_rejection, modes)
 
     def _familiar(self, training: ParticleSet, mode: str) -> Familiar | None:
@@ -128,6 +128,15 @@ def only(inputs: Inputs, mode: str) -> Inputs:
 
 def _modes(plan: ClassifyPlan) -> tuple[str, ...]:
     return (plan.model.name,) if plan.model.name in MODES else MODES
+
+
+def _prior(plan: ClassifyPlan, training: ParticleSet) -> np.ndarray | None:
+    """Logarithms (k,) of how frequent each class is; None if the network has learnt that itself, or is not to know."""
+    if plan.calibration.prior == "equal" or plan.data.balance == "none":
+        return None
+    labels = training.labels[training.real] if training.real.any() else training.labels
+    counts = np.bincount(labels, minlength=len(plan.classes)) + 1.0
+    return np.log(counts / counts.sum())
 
 
 def _seen(gathered: GatheredParticles) -> TrainedOn:

@@ -42,6 +42,21 @@ def test_temperature_undoes_logits_that_are_too_large_or_too_small(factor):
     assert before > 0.05 and after < 0.01
 
 
+def test_a_prior_makes_up_for_training_as_if_classes_were_alike():
+    """Two normal densities one apart with equal weights give the logits, the particles come nine to one."""
+    rng = np.random.default_rng(5)
+    labels = (rng.random(40_000) < 0.1).astype(int)
+    x = rng.normal(labels, 1.0)
+    logits = np.stack([np.zeros_like(x), x - 0.5], axis=1)  # of equal weights, by Bayes
+    own = np.log([0.9, 0.1])
+    weighed = calibrated(2 * logits, logits, labels, None, "energy", 0.05, own)
+    assert abs(weighed.temperature / 2 - 1) < 0.1
+    assert weighed.ece_after < 0.01 < 0.1 < weighed.ece_before
+    again = Calibration.from_stored(Calibration("energy", 0.05, {"both": weighed}).stored())
+    right = lambda c: (c.probabilities(2 * logits, "both").argmax(axis=1) == labels).mean()
+    assert right(again) > 0.9 > 0.75 > right(Calibration())
+
+
 def test_calibration_error_of_answers_that_are_always_sure():
     labels = np.array([0] * 7 + [1] * 3)
     sure = np.tile([1.0, 0.0], (10, 1))
