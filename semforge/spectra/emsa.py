@@ -23,6 +23,7 @@ NO_XRAYS = {"ELS", "EELS", "AES", "PES", "CLS", "GAM", "WDS"}  # values of SIGNA
 WIDTHS_EV = (0.1, 1000.0)  # what the width of an EDX channel may be
 HIGHEST_KEV = 1000.0  # more than any microscope has
 UNEVEN = 0.02  # of a channel: how far energies may lie off equal steps, as they are rounded in the file
+LISTS_OF_ELEMENTS = (ELEMENTS.upper(), "IDENT", "OXINSTELEMS")  # semforge and EDAX, Bruker, Oxford
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 ATTRIBUTES = ("TITLE", "NPOINTS", "NCOLUMNS", "XUNITS", "DATATYPE", "XPERCHAN", "OFFSET", "BEAMKV", "LIVETIME",
               "ELEVANGLE", "FORMAT", "VERSION", "SIGNALTYPE", "CHOFFSET", "SPECTRUM", "XLABEL", "YLABEL")  # fmt: skip
@@ -267,10 +268,11 @@ def _beam_kev(header: dict[str, str]) -> float | None:
 def _metadata(header: dict[str, str]) -> dict[str, str]:
     """What has no field of its own; elements and resolution under one name, however the file says them."""
     kept = {key: value for key, value in header.items() if key not in ATTRIBUTES and value}
-    elements = [kept.pop(key) for key in (ELEMENTS.upper(), "IDENT") if key in kept]
-    symbols = next((found for found in map(symbols_in, elements) if found), ())
-    if symbols:
-        kept[ELEMENTS] = ",".join(symbols)
+    for key in LISTS_OF_ELEMENTS:
+        symbols = symbols_in(kept.get(key, ""))
+        if symbols:
+            del kept[key]
+            kept.setdefault(ELEMENTS, ",".join(symbols))
     resolution = next((value for key in (RESOLUTION.upper(), "MNFWHM", "RESO (MNKA)")
                        if (value := _positive(header, key)) is not None), None)  # fmt: skip
     kept = {key: value for key, value in kept.items() if key not in (RESOLUTION.upper(), "MNFWHM", "RESO (MNKA)")}

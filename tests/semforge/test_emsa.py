@@ -124,6 +124,10 @@ def test_what_is_known_of_how_it_was_taken():
     assert (read.title, read.beam_kev, read.live_s, read.take_off_deg) == ("grain 4", 15.0, 10.0, 36.8)
     assert (read.elements, read.resolution_ev) == (("O", "Na", "Si", "Fe"), pytest.approx(132.8904))
     assert read.metadata["OWNER"] == "me" and "CHECKSUM" not in read.metadata
+    assert parse_emsa(emsa(7, 8, **{"#IDENT": "O,Fe"})).elements == ("O", "Fe")
+    assert parse_emsa(emsa(7, 8, OXINSTELEMS="8,26")).elements == ("O", "Fe")
+    unclear = parse_emsa(emsa(7, 8, **{"#IDENT": "grain"}))
+    assert (unclear.elements, unclear.metadata["IDENT"]) == ((), "grain")
     plain = parse_emsa(emsa(7, 8, **{"BEAMKV": "0.0", "LIVETIME": "", "ELEVANGLE": "unknown"}))
     assert (plain.beam_kev, plain.live_s, plain.take_off_deg, plain.elements) == (None, None, None, ())
     two = parse_emsa(emsa(7, 8).replace("#SPECTRUM", "#COMMENT : one\r\n#COMMENT : two\r\n#SPECTRUM"))
