@@ -1,6 +1,7 @@
 """A trained network of spectra with all that its use needs: classes, axis, temperature, what it refuses."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,18 @@ class SpectralModel:
 
     def probabilities(self, counts: np.ndarray) -> np.ndarray:
         """(N, K) float32, calibrated, of counts (N, C) on the network's axis."""
-        return np.concatenate(list(self._batches(counts))) if len(counts) else np.zeros((0, len(self.classes)), "f4")
+        if not len(counts):
+            return np.zeros((0, len(self.classes)), np.float32)
+        batches = [counts[start : start + BATCH] for start in range(0, len(counts), BATCH)]
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        if min(threads, len(batches)) == 1:
+            return np.concatenate([self._of_batch(batch) for batch in batches])
+        torch.set_num_threads(1)  # batches are too small to be shared by threads: each thread has its own
+        try:
+            with ThreadPoolExecutor(threads) as pool:
+                return np.concatenate(list(pool.map(self._of_batch, batches)))
+        finally:
+            torch.set_num_threads(threads)
 
     def named(self, counts: np.ndarray) -> Named:
         """The class of each spectrum; UNCLASSIFIED with too few counts, too little confidence, or like none."""
@@ -78,13 +90,11 @@ class SpectralModel:
         learnt = f"{low:g}" if low == high else f"{low:g} to {high:g}"
         return f"taken at {beam_kev:g} kV, the network has learnt {learnt} kV: its names are not to be relied on"
 
-    def _batches(self, counts: np.ndarray) -> Iterator[np.ndarray]:
+    def _of_batch(self, counts: np.ndarray) -> np.ndarray:
         with torch.inference_mode(), autocasts(self.precision, self.device):
-            for start in range(0, len(counts), BATCH):
-                batch = torch.from_numpy(np.ascontiguousarray(counts[start : start + BATCH], dtype=np.float32))
-                logits = self.network(spectra_input(batch.to(self.device)))
-                logits[:, list(self.barred)] = -torch.inf
-                yield torch.softmax(logits.float() / self.temperature, -1).cpu().numpy()
+            logits = self.network(spectra_input(counts).to(self.device))
+            logits[:, list(self.barred)] = -torch.inf
+            return torch.softmax(logits.float() / self.temperature, -1).cpu().numpy()
 
 
 def about_of(model_parts: dict[str, Any]) -> dict[str, Any]:

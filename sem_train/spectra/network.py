@@ -63,7 +63,9 @@ class SpectrumNetwork(nn.Module):
         if torch.is_autocast_enabled(roots.device.type):
             roots = roots.to(torch.get_autocast_dtype(roots.device.type))
         # channels last, as pictures of one row: five times as fast on a CPU as a convolution along one axis
-        x = torch.stack([roots, roots.square() / 8], dim=-1).transpose(1, 2).unsqueeze(2)
+        both = torch.empty(*roots.shape, 2, dtype=roots.dtype, device=roots.device)
+        both[..., 0], both[..., 1] = roots, roots.square() / 8
+        x = both.transpose(1, 2).unsqueeze(2)
         for layer in (self.lines[0], self.lines[2]):
             x = nn.functional.relu(nn.functional.conv2d(
                 x, layer.weight.unsqueeze(2), layer.bias, stride=(1, *layer.stride), padding=(0, *layer.padding)
