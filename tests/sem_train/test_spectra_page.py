@@ -7,6 +7,7 @@ import base64
 import io
 import re
 import subprocess
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -63,6 +64,13 @@ def test_a_page_of_nothing_but_tables(tmp_path):
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "Two spectra" in text and "b.msa" in text and "Before believing it" not in text
     assert 'class="tools"' not in text
+
+
+def test_what_is_to_be_said_of_all_shares_is_said_once(tmp_path):
+    same = [replace(share, note="Wilson, 240 particles") for share in SHARES]
+    assert write(tmp_path / "page.html", [], shares=same).read_text(encoding="utf-8").count("Wilson, 240") == 1
+    same[0] = replace(same[0], note="another")
+    assert write(tmp_path / "page.html", [], shares=same).read_text(encoding="utf-8").count("Wilson, 240") == 2
 
 
 def test_a_phase_has_one_colour_on_all_cards():
