@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from spectra_data import AXIS, PHASES, labelled_counts, write_image
+from spectra_data import AXIS, PHASES, expected, labelled_counts, write_image
 
+from blender_gen.sample import Header, Sample, write_samples
 from sem_train.spectra.evaluation import Bench, mean_counts, on_scene, thinned_to
 from sem_train.spectra.mapping import map_image
 from sem_train.spectra.methods import method_of
@@ -143,3 +144,56 @@ def test_images_without_labels_or_with_others_are_refused(tmp_path):
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "scan_labels.png")
     with pytest.raises(InputError, match="is of 4 × 4 pixels, expected the 24 × 20"):
         open_scenes(path)
+
+
+def write_sample_file(path, with_shares: bool):
+    """Two specimens of stripes; two parts are of one material, and one phase is of no class."""
+    parts = [{"name": "matrix", "material": "quartz"}, {"name": "vein", "material": "calcite"},
+             {"name": "grain", "material": "quartz"}, {"name": "hole", "material": "epoxy"}]  # fmt: skip
+    labels = np.broadcast_to(np.arange(20) // 5, (16, 20)).astype(np.uint8)
+    materials = np.array([0, 1, 0, 2])[labels]
+    spectra = np.stack([expected("quartz"), expected("calcite"), np.ones(128)])
+    spectra *= 400 / spectra.sum(-1, keepdims=True)
+    about = {"axis": {"channels": 128, "width_ev": 40.0, "offset_ev": 0.0}, "beam_kev": 15.0, "parts": parts}
+    samples = []
+    for index in range(2):
+        counts = np.random.default_rng(index).poisson(spectra[materials]).astype(np.uint16)
+        shares = np.where(np.arange(4)[:, None, None] == labels, 255, 0).astype(np.uint8)
+        edx = {"spectrum_image": counts} | ({"shares": shares} if with_shares else {})
+        pixels = np.zeros((1, 16, 20), np.uint8)
+        samples.append(Sample(index, pixels, labels, labels.astype(np.uint32), 0.25, {"edx": about}, [{}], edx=edx))
+    header = Header("text", "hash", 0, ("quartz", "calcite", "albite", "other"), {}, "CPU")
+    write_samples(path, samples, header)
+    return path, materials
+
+
+def test_samples_are_scenes_of_materials(tiny_model, tmp_path):
+    path, materials = write_sample_file(tmp_path / "dataset.h5", with_shares=True)
+    scenes = open_scenes(tmp_path)
+    assert [scene.name for scene in scenes] == [f"{tmp_path.name}_0", f"{tmp_path.name}_1"]
+    assert scenes[1].names == ("quartz", "calcite", "epoxy")
+    assert np.array_equal(scenes[1].labels, materials)
+    assert scenes[1].shares.sum(-1) == pytest.approx(np.ones((16, 20)))
+    assert open_image(path, 1).pixel_size_um == 0.25
+    rows = on_scene(Bench(tiny_model, ["network"]), scenes[0])
+    assert rows[0].scores.spectra == 15 * 16  # the epoxy is of none of the classes
+    assert rows[0].scores.accuracy > 0.95
+    assert rows[0].scores.refused > 0.95
+    assert rows[0].scores.share_error < 0.2
+    with pytest.raises(InputError, match="has samples 0 to 1, found 2"):
+        open_image(path, 2)
+
+
+def test_without_shares_the_phases_are_the_labels(tmp_path):
+    write_sample_file(tmp_path / "dataset.h5", with_shares=False)
+    scene = open_scenes(tmp_path)[0]
+    assert scene.names == ("quartz", "calcite", "albite", "other")
+    assert np.array_equal(scene.labels[0], np.arange(20) // 5)
+
+
+def test_samples_without_spectrum_images_are_refused(tmp_path):
+    pixels = np.zeros((1, 4, 4), np.uint8)
+    sample = Sample(0, pixels, pixels[0], pixels[0].astype(np.uint32), 0.25, {}, [{}])
+    write_samples(tmp_path / "dataset.h5", [sample], Header("text", "hash", 0, ("a",), {}, "CPU"))
+    with pytest.raises(InputError, match="keeps no spectrum images"):
+        open_scenes(tmp_path)
