@@ -12,7 +12,7 @@ from sem_train.classification.evaluation import evaluate_classifier
 from sem_train.classification.experiment import ClassifyCell, ClassifyExperiment, plan_classify_cells
 from sem_train.classification.scoring import macro_f1
 from sem_train.classification.training import fit_classifier
-from sem_train.experiments.intervals import by_specimen, interval
+from sem_train.experiments.intervals import by_specimen, interval, p_over_trainings
 from sem_train.experiments.permutation import sign_flip_p
 from sem_train.provenance import commit, machine, versions
 from semforge.errors import InputError
@@ -44,7 +44,7 @@ class ArmResult:
     difference: float  # of accuracy, mean over specimens; NaN of the reference
     difference_low: float
     difference_high: float
-    p: float  # that specimens differ so by chance
+    p: float  # the larger of two: that specimens differ so by chance, and that trainings do
 
 
 def run_comparison(experiment: ClassifyExperiment, console: Console) -> None:
@@ -112,7 +112,8 @@ def _arm(
         differences, folds = _values(own, reference, fold_of)
         if len(differences):
             each = by_specimen(differences)
-            difference, p = float(each.mean()), sign_flip_p(each)
+            difference = float(each.mean())
+            p = float(np.nanmax([sign_flip_p(each), p_over_trainings(differences)]))
             difference_low, difference_high = interval(differences, folds)
     return ArmResult(
         arm, len(cells), len({name for row in rows for name in zip(row.groups, row.names, strict=True)}),
