@@ -58,24 +58,12 @@ class SpectralModel:
 
     def probabilities(self, counts: np.ndarray) -> np.ndarray:
         """(N, K) float32, calibrated, of counts (N, C) on the network's axis."""
-        if not len(counts):
-            return np.zeros((0, len(self.classes)), np.float32)
-        batches = [counts[start : start + BATCH] for start in range(0, len(counts), BATCH)]
-        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
-        if min(threads, len(batches)) == 1:
-            return np.concatenate([self._of_batch(batch) for batch in batches])
-        torch.set_num_threads(1)  # batches are too small to be shared by threads: each thread has its own
-        try:
-            with ThreadPoolExecutor(threads) as pool:
-                return np.concatenate(list(pool.map(self._of_batch, batches)))
-        finally:
-            torch.set_num_threads(threads)
+        return self._in_batches(counts)[0]
 
     def named(self, counts: np.ndarray) -> Named:
         """The class of each spectrum; UNCLASSIFIED with too few counts, too little confidence, or like none."""
-        probabilities = self.probabilities(counts)
+        probabilities, distance = self._in_batches(counts)
         labels = labels_of(probabilities, counts, self.config.reject.fewest_counts)
-        distance = self.novelty.relative(counts, probabilities)
         doubtful = probabilities.max(-1, initial=0) < self.config.reject.lowest_confidence
         labels[(distance > 1) | doubtful] = UNCLASSIFIED
         return Named(labels, probabilities, probabilities, distance)
@@ -90,11 +78,30 @@ class SpectralModel:
         learnt = f"{low:g}" if low == high else f"{low:g} to {high:g}"
         return f"taken at {beam_kev:g} kV, the network has learnt {learnt} kV: its names are not to be relied on"
 
-    def _of_batch(self, counts: np.ndarray) -> np.ndarray:
+    def _in_batches(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities (N, K) and distances (N,) of counts (N, C)."""
+        if not len(counts):
+            return np.zeros((0, len(self.classes)), np.float32), np.zeros(0, np.float32)
+        batches = [counts[start : start + BATCH] for start in range(0, len(counts), BATCH)]
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        if min(threads, len(batches)) == 1:
+            found = [self._of_batch(batch) for batch in batches]
+        else:
+            torch.set_num_threads(1)  # batches are too small to be shared by threads: each thread has its own
+            try:
+                with ThreadPoolExecutor(threads) as pool:
+                    found = list(pool.map(self._of_batch, batches))
+            finally:
+                torch.set_num_threads(threads)
+        probabilities, distance = zip(*found, strict=True)
+        return np.concatenate(probabilities), np.concatenate(distance)
+
+    def _of_batch(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with torch.inference_mode(), autocasts(self.precision, self.device):
             logits = self.network(spectra_input(counts).to(self.device))
             logits[:, list(self.barred)] = -torch.inf
-            return torch.softmax(logits.float() / self.temperature, -1).cpu().numpy()
+            probabilities = torch.softmax(logits.float() / self.temperature, -1).cpu().numpy()
+        return probabilities, self.novelty.relative(counts, probabilities)
 
 
 def about_of(model_parts: dict[str, Any]) -> dict[str, Any]:
