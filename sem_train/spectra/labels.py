@@ -7,7 +7,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from semforge.spectra import EnergyAxis
 from semforge.spectra.axis import LOWEST_KEV
-from semforge.spectra.lines import Line, likely_labels, lines_of
+from semforge.spectra.lines import Line, edge_kev, likely_labels, lines_of
 
 SEEN_SIGMA = 3.0  # net counts of a peak over their standard deviation, from which it is one
 SEEN_SHARE = 0.1  # of the background below a peak, from which it is worth a name
@@ -15,6 +15,7 @@ FAINTEST = 1e-4  # of the highest channel
 MN_KEV, SI_FANO_EV2 = 5.895, 2500.0  # of the detector's resolution: width² grows by 2.5 eV² for each eV
 SUMMIT_WITHIN = 0.4  # widths that the top of a peak may lie off its line: calibrations differ ...
 SOFT_KEV, SOFT_WITHIN = 0.4, 0.7  # ... more so where detectors lose part of the charge
+OVERVOLTAGE = 1.8  # of the beam over the K edge, from which K lines are as strong as L lines or stronger
 BETA_APART = 1.2  # widths that Kβ must lie off Kα to be named by itself
 
 
@@ -29,7 +30,8 @@ def seen_lines(
 ) -> tuple[Line, ...]:
     """The lines worth naming: of each element the strongest of each family, and Kβ by itself, if there is a peak.
 
-    An element none of whose families has a peak is left out, although somebody named it. Sorted by energy.
+    An element none of whose families has a peak is left out, although somebody named it; so is one that shows L lines
+    and no K lines where the beam excites these well. Sorted by energy.
     """
     beam = beam_kev or axis.high_kev
     candidates = {
@@ -39,8 +41,13 @@ def seen_lines(
         if line.shell == "K":
             candidates |= {beta.name: beta for beta in lines_of(line.element, beam) if _is_apart(beta, line)}
     found = [line for line in candidates.values() if axis.covers(line.energy_kev) and is_peak(counts, axis, line)]
-    alphas = {line.element for line in found if not line.name.endswith("Kβ")}
-    return tuple(sorted((line for line in found if line.element in alphas), key=lambda line: line.energy_kev))
+    families = {(line.element, line.shell[0]) for line in found if not line.name.endswith("Kβ")}
+    kept = (
+        line for line in found
+        if ((line.element, "K") in families or not line.name.endswith("Kβ"))
+        and ((line.element, "K") in families or line.shell == "K" or not _must_show_k(line.element, axis, beam))
+    )  # fmt: skip
+    return tuple(sorted(kept, key=lambda line: line.energy_kev))
 
 
 def is_peak(counts: np.ndarray, axis: EnergyAxis, line: Line) -> bool:
@@ -78,15 +85,24 @@ def spread(wanted: Sequence[float], apart: float, low: float, high: float) -> np
     return fit.fit_transform(np.arange(len(wanted)), np.asarray(wanted) - steps) + steps
 
 
+def _must_show_k(element: str, axis: EnergyAxis, beam_kev: float) -> bool:
+    """Whether the beam excites an element's K lines so well that its L lines cannot be there alone."""
+    edge = edge_kev(element, "K")
+    alphas = [line.energy_kev for line in lines_of(element) if line.name.endswith("Kα")]
+    return edge is not None and beam_kev > OVERVOLTAGE * edge and all(axis.covers(energy) for energy in alphas)
+
+
 def _has_summit(counts: np.ndarray, axis: EnergyAxis, energy_kev: float, width: float) -> bool:
     """Whether counts, smoothed over half a line, have their highest value within reach near its middle."""
     channels = max(1, round(500 * width / axis.width_ev))
-    reach = axis.channels_between(energy_kev - 0.8 * width, energy_kev + 0.8 * width)
+    within = (SOFT_WITHIN if energy_kev < SOFT_KEV else SUMMIT_WITHIN) * width
+    beyond = within + 0.4 * width  # far enough to see that counts go on rising towards another peak
+    reach = axis.channels_between(energy_kev - beyond, energy_kev + beyond)
     start, stop = max(reach.start - channels, 0), min(reach.stop + channels, axis.channels)
     smooth = np.convolve(np.asarray(counts[start:stop], dtype=float), np.ones(channels) / channels, mode="same")
     near = smooth[reach.start - start : reach.stop - start]
     summit = axis.energies_kev[reach][int(np.argmax(near))]
-    return bool(abs(summit - energy_kev) <= (SOFT_WITHIN if energy_kev < SOFT_KEV else SUMMIT_WITHIN) * width)
+    return bool(abs(summit - energy_kev) <= within)
 
 
 def _is_apart(beta: Line, alpha: Line) -> bool:

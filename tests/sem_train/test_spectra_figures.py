@@ -1,5 +1,7 @@
 """Figures of X-ray results: the right lines are named, names do not cover each other, lengths and counts are true."""
 
+import os
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -26,7 +28,7 @@ from sem_train.spectra.figures import (
 from sem_train.spectra.labels import seen_lines, spread, width_kev
 from sem_train.spectra.pictures import block_means, nearest, pixel_shares
 from semforge.errors import InputError
-from semforge.spectra import EnergyAxis
+from semforge.spectra import EnergyAxis, read_spectrum
 
 
 def named(counts, elements, beam_kev=15.0, axis=AXIS):
@@ -52,6 +54,9 @@ def test_a_shoulder_or_a_sum_peak_nearby_is_not_named():
     # silicon and oxygen counted as one, at 2.265 keV, is no sulphur at 2.307
     assert "S Kα" not in named(counts_of({"O": 900, "Si": 1500}, extra=[(2.265, 120)]), PEAKS)
     assert "S Kα" in named(counts_of({"O": 900, "Si": 1500, "S": 120}), PEAKS)
+    # nitrogen's on that of oxygen's, whatever its height
+    for height in (200, 9000):
+        assert named(np.round(counts_of({}, extra=[(0.525, height)], sigma=0.03)), ("N", "O")) == ["O Kα"]
     # fluorine's line lies on the flank of iron's
     assert named(counts_of({"Fe": 300}, extra=[(0.71, 900)]), ("F", "Fe")) == ["Fe Lα", "Fe Kα"]
 
@@ -65,6 +70,39 @@ def test_lines_that_the_beam_does_not_reach_are_not_named():
     counts = counts_of({"Fe": 500}, extra=[(0.705, 500)])
     assert named(counts, ("Fe",), beam_kev=15.0) == ["Fe Lα", "Fe Kα"]
     assert named(counts, ("Fe",), beam_kev=5.0) == ["Fe Lα"]
+
+
+def test_l_lines_are_not_alone_where_the_beam_excites_k_lines_well():
+    counts = counts_of({}, extra=[(0.705, 500)])
+    assert named(counts, ("Fe",), beam_kev=15.0) == []
+    assert named(counts, ("Fe",), beam_kev=10.0) == ["Fe Lα"]
+    assert named(counts[:500], ("Fe",), beam_kev=15.0, axis=EnergyAxis(500, 10)) == [
+        "Fe Lα"
+    ]  # K lines are off the axis
+
+
+def test_soft_lines_are_found_where_detectors_put_them():
+    assert named(counts_of({}, extra=[(0.255, 400)], sigma=0.025), ("C",)) == ["C Kα"]  # 0.277 in the tables
+    assert named(counts_of({}, extra=[(0.225, 400)], sigma=0.025), ("C",)) == []
+
+
+@pytest.mark.parametrize(
+    ("mineral", "there", "not_there"),
+    [
+        ("biotite", {"O", "Mg", "Al", "Si", "K", "Ti", "Fe"}, {"Co", "Ca", "S"}),
+        ("apatite", {"O", "P", "Ca"}, {"K", "Ti", "Fe", "Co"}),
+        ("albite", {"O", "Na", "Al", "Si"}, {"Fe", "S", "Ti", "Co"}),
+        ("microcline", {"O", "Al", "Si", "K"}, {"Fe", "Co", "S"}),
+    ],
+)
+def test_lines_of_real_minerals(mineral, there, not_there):
+    root = Path(os.environ.get("SEMFORGE_DATA") or Path(__file__).parents[3] / "shared/real")
+    path = root / "eds_minerals" / f"{mineral}.msa"
+    if not path.exists():
+        pytest.skip("the real spectra are not at hand")
+    read = read_spectrum(path)
+    found = {line.element for line in seen_lines(read.counts, read.axis, there | not_there, read.beam_kev)}
+    assert there <= found and not (not_there & found)
 
 
 def test_kb_is_named_beside_its_ka():
