@@ -25,12 +25,14 @@ from sem_train.classification.gathering import read_sources, reading_of
 from sem_train.classification.network import Classifier, build_classifier
 from sem_train.classification.particles import ParticleSet
 from sem_train.classification.sources import real_sources, synthetic_sources
+from sem_train.config import AnnealedShare
 from sem_train.data import MixedBatches
 from semforge.settings import validate
 
 CLASSES = ("fibre", "fragment", "pellet")
 FOLDS = ("1", "2", "3", "4")
-ARMS = ("real", "mixed", "synthetic", "pretrained")  # the last begins with the network of the one before
+ARMS = ("real", "mixed", "annealed", "synthetic", "pretrained")  # the last begins with the network of the one before
+ANNEALED = AnnealedShare(start=0.25, end=1.0, begin=0.1, to=0.7)  # of real pictures in a batch, over the training
 RESAMPLES = 20000
 AUGMENT = {"flip": "both", "rotate_degrees": 180, "zoom": 0.25, "contrast": 0.4, "brightness": 0.15, "blur_px": 1.0,
            "noise": 0.1}  # fmt: skip
@@ -38,7 +40,7 @@ AUGMENT = {"flip": "both", "rotate_degrees": 180, "zoom": 0.25, "contrast": 0.4,
 
 def plan_of(arm: str, seed: int, options: argparse.Namespace) -> ClassifyPlan:
     """The settings of one run."""
-    share = {"real": 1.0, "mixed": options.real_share, "synthetic": 0.0, "pretrained": 1.0}[arm]
+    share = {"real": 1.0, "synthetic": 0.0, "pretrained": 1.0}.get(arm, options.real_share)
     values = {
         "classes": [{"name": name} for name in CLASSES],
         "data": {
@@ -72,11 +74,13 @@ def some(labels: np.ndarray, allowed: np.ndarray, limit: int | None, seed: int) 
     return np.sort(np.concatenate(own))
 
 
-def trained(network: Classifier, particles: ParticleSet, plan: ClassifyPlan) -> Classifier:
-    """The network after all steps."""
+def trained(
+    network: Classifier, particles: ParticleSet, plan: ClassifyPlan, share: float | AnnealedShare
+) -> Classifier:
+    """The network after all steps, of batches with that share of real pictures."""
     training = plan.training
     draws = Draws(particles, plan)
-    order = MixedBatches(*draws.kinds, plan.data.real_share, training.batch_size, training.seed, steps=training.steps)
+    order = MixedBatches(*draws.kinds, share, training.batch_size, training.seed, steps=training.steps)
     optimiser = torch.optim.AdamW(network.parameters(), training.learning_rate, weight_decay=training.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, training.learning_rate, total_steps=training.steps)
     torch.manual_seed(training.seed)
@@ -129,7 +133,7 @@ def train(options: argparse.Namespace) -> None:
         share = plan.data.real_share
         chosen = some(real.labels, ~test, options.limit, seed)
         parts = [*([synthetic] if share < 1 else []), *([real[chosen]] if share > 0 else [])]
-        trained(network, ParticleSet.joined(parts, None, side), plan)
+        trained(network, ParticleSet.joined(parts, None, side), plan, ANNEALED if arm == "annealed" else share)
         probabilities = predicted(network, real[test], plan)
         if arm == "synthetic":
             torch.save(network.state_dict(), start)
@@ -154,7 +158,7 @@ def report(options: argparse.Namespace) -> None:
             recalls = np.mean([recall_score(t, p, average=None) for t, p in seeds.values()], axis=0)
             spread = lambda v: f"{np.mean(v):.4f} ± {np.std(v, ddof=1) if len(v) > 1 else 0:.4f}"
             print(f"{arm:12} {len(seeds):5}  {spread(accuracy):22}  {spread(macro)}  {np.round(recalls, 3)}")
-    for arm in ("mixed", "pretrained", "synthetic"):
+    for arm in ARMS[1:]:
         shared = sorted(found["real"].keys() & found[arm].keys())
         if shared:
             print(_difference(arm, found["real"], found[arm], shared))
