@@ -16,30 +16,45 @@ TEMPERATURES = (0.05, 20.0)
 
 @dataclass(frozen=True)
 class Familiar:
-    """Where the features of known particles lie: a mean a class, and what whitens their spread about it."""
+    """Where the features of known particles lie: a mean a class, and what whitens their spread about it.
+
+    And the same for all of them together, which tells what is unusual in any class from what is so in this one.
+    """
 
     means: np.ndarray  # (k, D)
     precision: np.ndarray  # (D, D)
+    mean_of_all: np.ndarray | None = None  # (D,); None in the first runs
+    precision_of_all: np.ndarray | None = None  # (D, D)
 
     @classmethod
     def of(cls, features: np.ndarray, labels: np.ndarray, n_classes: int) -> "Familiar":
         """Of features (N, D) of particles of each class; the spread is shrunk as by Ledoit and Wolf (2004)."""
         means = np.stack([features[labels == c].mean(axis=0) for c in range(n_classes)])
-        spread = LedoitWolf(assume_centered=True).fit(features - means[labels])
-        return cls(means, spread.precision_)
+        centre = features.mean(axis=0)
+        shrunk = lambda off: LedoitWolf(assume_centered=True).fit(off).precision_
+        return cls(means, shrunk(features - means[labels]), centre, shrunk(features - centre))
 
     def distances(self, features: np.ndarray) -> np.ndarray:
         """Squared Mahalanobis distance (N,) to the nearest class."""
         off = features[:, None] - self.means
         return np.einsum("nkd,de,nke->nk", off, self.precision, off).min(axis=1)
 
+    def relative(self, features: np.ndarray) -> np.ndarray:
+        """That distance less the one to all particles together (N,), after Ren et al. (2021)."""
+        if self.mean_of_all is None or self.precision_of_all is None:
+            return self.distances(features)
+        off = features - self.mean_of_all
+        return self.distances(features) - np.einsum("nd,de,ne->n", off, self.precision_of_all, off)
+
 
 Score = Callable[[np.ndarray, np.ndarray, Familiar | None], np.ndarray]  # logits and features; higher: more familiar
 SCORES: dict[str, Score] = {
+    "relative_mahalanobis": lambda logits, features, familiar: -familiar.relative(features),
     "mahalanobis": lambda logits, features, familiar: -familiar.distances(features),
     "energy": lambda logits, features, familiar: logsumexp(logits, axis=1),
     "max_probability": lambda logits, features, familiar: softmax(logits, axis=1).max(axis=1),
 }
+NEED_FAMILIAR = ("relative_mahalanobis", "mahalanobis")
 
 
 @dataclass(frozen=True)
@@ -84,7 +99,8 @@ class Calibration:
         modes = {
             name: {**{k: v for k, v in vars(mode).items() if k not in ("familiar", "prior")},
                    "prior": None if mode.prior is None else torch.from_numpy(mode.prior),
-                   "familiar": mode.familiar and {k: torch.from_numpy(v) for k, v in vars(mode.familiar).items()}}
+                   "familiar": mode.familiar and {
+                       k: torch.from_numpy(v) for k, v in vars(mode.familiar).items() if v is not None}}
             for name, mode in self.modes.items()
         }  # fmt: skip
         return {"reject": self.reject, "false_rejection": self.false_rejection, "modes": modes}
@@ -113,7 +129,7 @@ def calibrated(
     scores = SCORES[reject](logits, features, familiar)
     return Mode(
         temperature=temperature, prior=prior, threshold=float(np.quantile(scores, false_rejection)),
-        familiar=familiar if reject == "mahalanobis" else None, particles=len(labels),
+        familiar=familiar if reject in NEED_FAMILIAR else None, particles=len(labels),
         ece_before=expected_calibration_error(softmax(logits, axis=1), labels),
         ece_after=expected_calibration_error(softmax(_offset(logits / temperature, prior), axis=1), labels),
     )  # fmt: skip

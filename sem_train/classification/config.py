@@ -153,7 +153,7 @@ class CalibrationSettings(Settings):
     """What is worked out on the held-out particles at the end of a training."""
 
     # what says that a particle is like none that was trained on
-    reject: Literal["mahalanobis", "energy", "max_probability"] = "mahalanobis"
+    reject: Literal["relative_mahalanobis", "mahalanobis", "energy", "max_probability"] = "relative_mahalanobis"
     false_rejection: float = Field(0.05, gt=0, lt=1)  # share of known particles that are rejected
     # how frequent classes are taken to be where training balanced them: as among the particles trained on (the real
     # ones, if there are any), or all alike

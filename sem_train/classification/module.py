@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from sem_train.callbacks import Score
-from sem_train.classification.calibration import MODES, Calibration, Familiar, calibrated
+from sem_train.classification.calibration import MODES, NEED_FAMILIAR, Calibration, Familiar, calibrated
 from sem_train.classification.checkpoint import KEY, logits_of, mode_of, read_classifier
 from sem_train.classification.config import ClassifyPlan
 from sem_train.classification.drawing import Labelled, inputs_of
@@ -85,8 +85,9 @@ class ParticleClassifier(L.LightningModule):
         for mode in _modes(self.plan):
             logits, features, labels = self._seen_as(held_out, mode)
             if len(labels):
-                known = self._familiar(training, mode) if self.plan.calibration.reject == "mahalanobis" else None
-                if self.plan.calibration.reject == "mahalanobis" and known is None:
+                needed = self.calibration.reject in NEED_FAMILIAR
+                known = self._familiar(training, mode) if needed else None
+                if needed and known is None:
                     continue
                 modes[mode] = calibrated(logits, features, labels, known, self.calibration.reject,
                                          self.calibration.false_rejection, prior)  # fmt: skip

@@ -79,6 +79,18 @@ def test_distances_to_known_particles_are_those_of_their_spread():
     np.testing.assert_allclose(familiar.distances(off), expected, rtol=0.05)
 
 
+def test_relative_distance_leaves_out_what_is_spread_in_all_classes_alike():
+    """Classes differ along the first axis; along the second all spread alike, so it says nothing of a class."""
+    rng = np.random.default_rng(4)
+    labels = np.arange(40_000) % 2
+    features = np.stack([10.0 * labels, np.zeros(len(labels))], axis=1) + rng.normal(size=(len(labels), 2)) * [1, 5]
+    familiar = Familiar.of(features, labels, 2)
+    along, across = familiar.relative(np.array([[0.0, 15.0], [4.0, 0.0]])) - familiar.relative(np.zeros((1, 2)))
+    assert abs(along) < 0.1
+    # 16 to the nearest class; 5² less 1² of variance 26 to the middle
+    assert across == pytest.approx(16 - (1 - 25) / 26, rel=0.03)
+
+
 @pytest.mark.parametrize("reject", list(SCORES))
 def test_the_threshold_rejects_the_stated_share_of_known_particles(reject):
     rng = np.random.default_rng(2)
@@ -124,7 +136,7 @@ def test_a_run_rejects_a_population_that_it_has_never_seen(tmp_path):
     assert result.rejected_share(unknown=True) >= 0.9
     assert result.rejected_share(unknown=False) <= 0.25
     assert result.accuracy >= 0.95
-    assert load_classifier(tmp_path / "run").calibration.reject == "mahalanobis"
+    assert load_classifier(tmp_path / "run").calibration.reject == "relative_mahalanobis"
 
 
 @pytest.mark.usefixtures("one_thread")
