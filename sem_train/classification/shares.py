@@ -4,8 +4,8 @@ By number a share is binomial: Wilson's interval of as many particles as would s
 one. Weights and fields that differ by more than chance make them fewer. By area and volume a few large particles carry
 a share, so fields are drawn with replacement, or particles where there are too few fields.
 
-What a classifier confuses shifts shares. Where it is known how often it does, the shares by number that would most likely
-have given those seen are stated beside them, never in their place.
+What a classifier confuses shifts shares. Where it is known how often it does, the shares by number that would most
+likely have given those seen are stated beside them, never in their place.
 """
 
 from collections.abc import Sequence

@@ -38,7 +38,7 @@ def predict(
     samples: Annotated[Path | None, typer.Option(help="CSV with name and specimen of each image.")] = None,
     sample: Annotated[str | None, typer.Option(help="All images are fields of this one.")] = None,
     confusion: Annotated[
-        Path | None, typer.Option(help="CSV: how often each class (row) was given each name; [RUN/evaluation/confusion.csv].")
+        Path | None, typer.Option(help="CSV: how often a class (row) got each name; [RUN/evaluation/confusion.csv].")
     ] = None,
     pixel_size_um: Annotated[float | None, typer.Option(help="Edge of a pixel in µm, where files do not say.")] = None,
     accept_scale_bar: Annotated[
