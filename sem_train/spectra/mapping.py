@@ -1,13 +1,17 @@
 """Spectrum images of any size to maps of phases, part by part."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from sem_train.spectra.named import Method
 from sem_train.spectra.scenes import BLOCK_BYTES, SpectralImage, binned
 from semforge.spectra import EnergyAxis, rebinned
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def map_image(
     scores = np.zeros((*size, len(classes)), np.float32)
     distance = np.zeros(size, np.float32)
     unmixed, measured = False, False
-    for rows, columns, counts in image.blocks(binning, block_bytes):
+    for rows, columns, counts in _ahead(image.blocks(binning, block_bytes)):
         squares = binned(counts, binning)
         where = _in_squares(rows, binning), _in_squares(columns, binning)
         flat = rebinned(squares, image.axis, axis, image.beam_kev).reshape(-1, axis.channels)
@@ -65,6 +69,15 @@ def map_image(
             distance[where] = named.distance.reshape(shape)
         told(rows.stop * columns.stop / (height * width))
     return PhaseMap(classes, labels, scores, unmixed, distance if measured else None, counted, binning, (height, width))
+
+
+def _ahead(parts: Iterator[T]) -> Iterator[T]:
+    """The same parts, the next one read while one is worked on."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, parts, None)
+        while (part := coming.result()) is not None:
+            coming = pool.submit(next, parts, None)
+            yield part
 
 
 def _in_squares(pixels: slice, binning: int) -> slice:

@@ -1,5 +1,6 @@
 """Spectrum images whose phases are known, and spectrum images at all: read part by part, never as a whole."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from semforge.spectra import EnergyAxis, open_spectrum_image
 IMAGE = "spectrum_image"  # in the group edx of a sample file
 SHARE_OF_ALL = 255  # how a sample file writes a share of 1
 UNKNOWN = -1  # label of pixels that do not count
+TILE_PX = 16  # edge of the tiles of spectrum images in files
 BLOCK_BYTES = 48 * 1024**2  # of counts in memory at a time
 
 
@@ -91,6 +93,8 @@ class SpectralImage:
         step = lambda size: max(multiple, size // multiple * multiple)
         across = min(step(pixels // multiple), -(-width // multiple) * multiple)
         down = step(pixels // across)
+        whole = math.lcm(multiple, TILE_PX)
+        down = down // whole * whole or down  # a tile of the file that lies in two parts is decompressed twice
         for top in range(0, height, down):
             for left in range(0, width, across):
                 rows, columns = slice(top, min(top + down, height)), slice(left, min(left + across, width))
