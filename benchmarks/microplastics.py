@@ -158,10 +158,11 @@ def report(options: argparse.Namespace) -> None:
             recalls = np.mean([recall_score(t, p, average=None) for t, p in seeds.values()], axis=0)
             spread = lambda v: f"{np.mean(v):.4f} ± {np.std(v, ddof=1) if len(v) > 1 else 0:.4f}"
             print(f"{arm:12} {len(seeds):5}  {spread(accuracy):22}  {spread(macro)}  {np.round(recalls, 3)}")
+    real = _by_seed(options.reference or options.out, "real")
     for arm in ARMS[1:]:
-        shared = sorted(found["real"].keys() & found[arm].keys())
+        shared = sorted(real.keys() & found[arm].keys())
         if shared:
-            print(_difference(arm, found["real"], found[arm], shared))
+            print(_difference(arm, real, found[arm], shared))
 
 
 def _by_seed(folder: Path, arm: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
@@ -205,6 +206,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path)
     parser.add_argument("--synthetic", type=Path, default=Path("data/microplastics"))
     parser.add_argument("--out", type=Path, default=Path("runs/microplastics"))
+    parser.add_argument("--reference", type=Path, help="Folder of the arm real that others are compared with; [--out].")
     parser.add_argument("--network", default="small")
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--side", type=int, default=96)
