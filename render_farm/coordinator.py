@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 
+from render_farm.cancellation import Cancellations
 from render_farm.clusters import Cluster
 from render_farm.disk.check import check_shard, set_aside
 from render_farm.disk.failures import failure, quarantined, read_failures, record_failure
@@ -86,6 +87,7 @@ class Coordinator:
         self._last_problem = ""
         self._came_back: Counter[int] = Counter()  # samples that an attempt ended without, through a fault
         self._cancelled: Counter[int] = Counter()  # samples of attempts that somebody else cancelled
+        self._cancellations = Cancellations()
         self._not_before = 0.0  # on the clock of time.monotonic
         self._pause_s = 0.0
         self._told_of_queue = False
@@ -285,7 +287,8 @@ class Coordinator:
     def _stop_if_told_to(self, faults: Sequence[Fault]) -> None:
         """Somebody who cancels all tasks, or the same samples again, means it."""
         cancelled = [fault for fault in faults if fault.cancelled]
-        everything = len(cancelled) > 1 and not any(self._live.values())
+        live = {attempt for own in self._live.values() for attempt in own}
+        everything = self._cancellations.all_struck({fault.attempt for fault in cancelled}, live, time.monotonic())
         again = any(times >= CANCELLATIONS for index, times in self._cancelled.items() if index in self._left)
         if cancelled and (everything or again):
             self.stop()
