@@ -1,7 +1,6 @@
 """How good a trained model is on labelled images: overlap of every class, and error of what is measured from it."""
 
 import json
-import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from sem_train.measure.uncertainty import Observation, SegmentationError, fit_se
 from sem_train.metrics import confusion, dice, iou, mean_over_present
 from sem_train.provenance import commit, versions
 from semforge.errors import InputError
+from semforge.numbers import finite
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Evaluation:
 
     def to_json(self) -> str:
         """All numbers, for machines. What could not be measured is null."""
-        return json.dumps(_finite(_as_dict(self)), indent=1, ensure_ascii=False)
+        return json.dumps(finite(_as_dict(self)), indent=1, ensure_ascii=False)
 
 
 def evaluate(
@@ -207,12 +207,3 @@ def _as_dict(e: Evaluation) -> dict[str, Any]:
         "segmentation_error": None if e.calibration is None else e.calibration.model_dump(mode="json"),
         "provenance": e.provenance,
     }  # fmt: skip
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN."""
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

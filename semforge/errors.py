@@ -7,6 +7,10 @@ SemforgeError
 └── RejectedSpecimen  a random draw gave an impossible specimen; the caller draws again
 """
 
+from collections.abc import Sequence
+
+MOST_NAMED = 10  # bad inputs in one message
+
 
 class SemforgeError(Exception):
     """Base of all errors that semforge raises on purpose."""
@@ -26,3 +30,16 @@ class DeviceAbsent(SemforgeError):
 
 class RejectedSpecimen(SemforgeError):
     """A draw that cannot be built. Not a failure: it is counted and drawn again on a child seed."""
+
+
+def refuse_bad(problems: Sequence[str], total: int, what: str) -> None:
+    """Raise InputError that names all bad ones of `total`, the first `MOST_NAMED` of them with what is wrong.
+
+    `what` they are, in the plural. Nothing happens where there are none.
+    """
+    if len(problems) == 1:
+        raise InputError(problems[0])
+    if problems:
+        named = " ".join(f"({i}) {problem}" for i, problem in enumerate(problems[:MOST_NAMED], start=1))
+        more = f" and {len(problems) - MOST_NAMED} more" if len(problems) > MOST_NAMED else ""
+        raise InputError(f"{len(problems)} of {total} {what} cannot be used: {named}{more}")

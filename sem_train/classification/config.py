@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from sem_train.config.augment import AugmentSettings
+from sem_train.config.mixing import require_what_is_mixed
 from sem_train.config.shared import NonNegative, Share
 from sem_train.config.training import TrainingSettings
 from semforge.settings import Settings
@@ -94,12 +95,7 @@ class ParticleData(Settings):
 
     @model_validator(mode="after")
     def _has_what_it_mixes(self) -> "ParticleData":
-        if not self.synthetic and not self.real:
-            raise ValueError("neither 'synthetic' nor 'real' data is given, expected one at least")
-        if self.real_share > 0 and not self.real:
-            raise ValueError("'real_fraction' is above 0 but there is no 'real' data")
-        if self.real_share < 1 and not self.synthetic:
-            raise ValueError("'real_fraction' is below 1 but there is no 'synthetic' data")
+        require_what_is_mixed(bool(self.synthetic), bool(self.real), self.real_share)
         return self
 
     @property

@@ -8,9 +8,7 @@ import numpy as np
 from sem_train.classification.config import ClassifyPlan, ParticleData, RealParticles, SyntheticParticles
 from sem_train.classification.particles import ParticleSet
 from sem_train.classification.sources import Reading, Source, real_sources, synthetic_sources
-from semforge.errors import InputError
-
-MOST_NAMED = 10  # bad sources in one message
+from semforge.errors import InputError, refuse_bad
 
 
 @dataclass(frozen=True)
@@ -74,19 +72,14 @@ def split(data: ParticleData, reading: Reading, seed: int) -> Parts:
 
 
 def read_sources(sources: Sequence[Source], reading: Reading) -> ParticleSet:
-    """All their particles. Raises InputError that names all that cannot be used, the first `MOST_NAMED` with why."""
+    """All their particles. Raises InputError as `refuse_bad`."""
     found, bad = [], []
     for source in sources:
         try:
             found.append(source.read())
         except InputError as error:
             bad.append(str(error))
-    if len(bad) == 1:
-        raise InputError(bad[0])
-    if bad:
-        named = " ".join(f"({i}) {problem}" for i, problem in enumerate(bad[:MOST_NAMED], start=1))
-        more = f" and {len(bad) - MOST_NAMED} more" if len(bad) > MOST_NAMED else ""
-        raise InputError(f"{len(bad)} of {len(sources)} pictures and samples cannot be used: {named}{more}")
+    refuse_bad(bad, len(sources), "pictures and samples")
     return without_empty_spectra(ParticleSet.joined(found, reading.axis, reading.crops.side_px), reading)
 
 

@@ -11,6 +11,7 @@ from sem_train.classification.calibration import reliability
 from sem_train.classification.evaluation import ClassifierEvaluation, Result
 from sem_train.provenance import commit, machine, versions
 from semforge.files import whole_file, write_text
+from semforge.numbers import finite
 from semforge.tables import plain_table
 
 
@@ -37,7 +38,7 @@ def as_json(evaluation: ClassifierEvaluation) -> str:
         "results": [_result(evaluation, r) for r in evaluation.results],
         "versions": versions(), "machine": machine(), "commit": commit(),
     }  # fmt: skip
-    return json.dumps(_finite(about), indent=1, ensure_ascii=False)
+    return json.dumps(finite(about), indent=1, ensure_ascii=False)
 
 
 def summary(evaluation: ClassifierEvaluation) -> Any:
@@ -138,12 +139,3 @@ def _picture(path: Path, evaluation: ClassifierEvaluation) -> None:
     right.legend(loc="upper left", fontsize="small")
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=120)
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN."""
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

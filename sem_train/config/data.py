@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from sem_train.config.mixing import AnnealedShare
+from sem_train.config.mixing import AnnealedShare, require_what_is_mixed
 from sem_train.config.shared import PATCH_PX, Share
 from semforge.settings import Settings
 
@@ -64,12 +64,7 @@ class DataSettings(Settings):
             raise ValueError(f"'reference_levels' are for normalisation reference, found {self.normalisation}")
         if levels and (len(levels) < 2 or any(b < a for a, b in itertools.pairwise(levels))):
             raise ValueError("'reference_levels' are not two or more quantiles in rising order")
-        if not self.synthetic and not self.real:
-            raise ValueError("neither 'synthetic' nor 'real' data is given, expected one at least")
-        if self.real_share > 0 and not self.real:
-            raise ValueError("'real_fraction' is above 0 but there is no 'real' data")
-        if self.real_share < 1 and not self.synthetic:
-            raise ValueError("'real_fraction' is below 1 but there is no 'synthetic' data")
+        require_what_is_mixed(bool(self.synthetic), bool(self.real), self.real_share)
         return self
 
     @property

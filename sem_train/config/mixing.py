@@ -51,3 +51,13 @@ class AnnealedShare(Settings):
         # integral over x of the way that is gone: of x itself, or of (1 - cos πx) / 2
         gone = x * x / 2 if self.shape == "linear" else x / 2 - math.sin(math.pi * x) / (2 * math.pi)
         return first * self.start + between * self.start + span * gone * (self.end - self.start) + last * self.end
+
+
+def require_what_is_mixed(synthetic: bool, real: bool, real_share: float) -> None:
+    """Raise ValueError where a share of real or synthetic data is asked for and there is none of that kind."""
+    if not synthetic and not real:
+        raise ValueError("neither 'synthetic' nor 'real' data is given, expected one at least")
+    if real_share > 0 and not real:
+        raise ValueError("'real_fraction' is above 0 but there is no 'real' data")
+    if real_share < 1 and not synthetic:
+        raise ValueError("'real_fraction' is below 1 but there is no 'synthetic' data")

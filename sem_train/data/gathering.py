@@ -11,9 +11,8 @@ from sem_train.config import DataSettings, Plan, RealData
 from sem_train.data.pictures import Picture, real_pictures, synthetic_pictures
 from sem_train.data.splits import refuse_shared_specimens
 from sem_train.transforms import quantiles
-from semforge.errors import InputError
+from semforge.errors import InputError, refuse_bad
 
-MOST_NAMED = 10  # bad pictures in one message
 MOST_MEASURED = 100  # pictures whose levels make a reference
 AnyPlan = TypeVar("AnyPlan", bound=Plan)
 
@@ -96,7 +95,7 @@ def _split(folder: RealData, pictures: list[Picture]) -> tuple[list[Picture], li
 def count_pixels(pictures: Sequence[Picture], n_classes: int) -> np.ndarray:
     """Labelled pixels a picture and class: (N, C) int64. Reads every picture.
 
-    Raises InputError that names all bad ones, the first `MOST_NAMED` of them with what is wrong.
+    Raises InputError as `refuse_bad`.
     """
     counts = np.zeros((len(pictures), n_classes), dtype=np.int64)
     bad: list[str] = []
@@ -105,12 +104,7 @@ def count_pixels(pictures: Sequence[Picture], n_classes: int) -> np.ndarray:
             row[:] = _checked(picture, n_classes)
         except InputError as error:
             bad.append(str(error))
-    if len(bad) == 1:
-        raise InputError(bad[0])
-    if bad:
-        named = " ".join(f"({i}) {problem}" for i, problem in enumerate(bad[:MOST_NAMED], start=1))
-        more = f" and {len(bad) - MOST_NAMED} more" if len(bad) > MOST_NAMED else ""
-        raise InputError(f"{len(bad)} of {len(pictures)} pictures cannot be used: {named}{more}")
+    refuse_bad(bad, len(pictures), "pictures")
     return counts
 
 

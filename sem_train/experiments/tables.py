@@ -16,6 +16,7 @@ from sem_train.experiments.analysis import Analysis, Difference, Estimate
 from sem_train.experiments.quantities import Quantity
 from sem_train.experiments.results import NO_REAL, ImageResult
 from sem_train.experiments.verdict import answer, overall, p_text, says, signed, verdicts, warnings
+from semforge.numbers import finite
 from semforge.tables import plain_table
 
 HEADINGS = ("real images", "arm", "all images", "sd of trainings", "mean of specimens", "95 % interval",
@@ -159,7 +160,7 @@ def results_json(title: str, analysis: Analysis, results: Sequence[ImageResult],
         "differences": [asdict(d) | {"p": d.p} for d in analysis.differences],
         "images": [asdict(r) for r in results],
     }  # fmt: skip
-    return json.dumps(_without_nan(everything), indent=1, allow_nan=False, default=str) + "\n"
+    return json.dumps(finite(everything), indent=1, allow_nan=False, default=str) + "\n"
 
 
 def _csv(rows: Sequence[dict[str, Any]], least: Sequence[str]) -> str:
@@ -170,14 +171,6 @@ def _csv(rows: Sequence[dict[str, Any]], least: Sequence[str]) -> str:
     for row in rows:
         writer.writerow({key: "" if value is None or _unknown(value) else value for key, value in row.items()})
     return text.getvalue()
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _without_nan(x) for key, x in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(x) for x in value]
-    return None if _unknown(value) else value
 
 
 def _unknown(value: Any) -> bool:
