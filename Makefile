@@ -16,7 +16,7 @@ COUNT  ?= 48
 RENDER ?=
 FIT    ?=
 
-.PHONY: setup demo test test-slurm test-others check bench bench-large bench-naive bench-memory bench-train bench-farm clean
+.PHONY: setup demo test test-farm test-others check bench bench-large bench-naive bench-memory bench-train bench-farm clean
 
 setup: $(READY)
 
@@ -33,13 +33,13 @@ demo: $(READY)
 
 # Tests on Slurm mostly wait, so the others run beside them. MAKEFLAGS: they call make themselves.
 test: $(READY)
-	@$(MAKE) --no-print-directory --jobs=2 test-slurm test-others
+	@$(MAKE) --no-print-directory --jobs=2 test-farm test-others
 
-test-slurm: $(READY)
-	MAKEFLAGS= $(BIN)/python -m pytest tests/slurm
+test-farm: $(READY)
+	MAKEFLAGS= $(BIN)/python -m pytest tests/slurm tests/render_farm
 
 test-others: $(READY)
-	MAKEFLAGS= $(BIN)/python -m pytest --ignore=tests/slurm
+	MAKEFLAGS= $(BIN)/python -m pytest --ignore=tests/slurm --ignore=tests/render_farm
 
 check: $(READY)
 	$(BIN)/ruff check .
