@@ -31,7 +31,7 @@ demo: $(READY)
 	$(BIN)/sem-train evaluate $(DEMO)/run --data $(DEMO)/dataset --report $(DEMO)/report.html
 	@echo "open $(DEMO)/report.html"
 
-# Tests on Slurm mostly wait, so the others run beside them. MAKEFLAGS: they call make themselves.
+# The tests of the farm mostly wait, so the others run beside them. MAKEFLAGS: they call make themselves.
 test: $(READY)
 	@$(MAKE) --no-print-directory --jobs=2 test-farm test-others
 
