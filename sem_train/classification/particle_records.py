@@ -15,6 +15,7 @@ from semforge.files import existing_file, whole_file, write_text
 
 T = TypeVar("T")
 SUFFIX = "_particles.json"
+NOTHING = 1e-9  # of any quantity here
 FOLDER_FILE, PARTICLES, SHARES = "classified.json", "particles.csv", "shares.csv"
 SeenBy = Literal["image", "spectrum", "both", ""]
 FIXED = ("sample", "image", "particle", "instance", "x_px", "y_px", "cut_by_frame", "unit")
@@ -156,7 +157,9 @@ def _written(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return str(int(value))
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.6g}" if abs(value) >= NOTHING else "0"
+    return str(value)
 
 
 def _read(path: Path, kind: TypeAdapter[T]) -> T:

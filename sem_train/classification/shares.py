@@ -149,6 +149,10 @@ def _shares(name: np.ndarray, amount: np.ndarray, names: int) -> np.ndarray:
     return np.bincount(name, weights=amount, minlength=names) / amount.sum()
 
 
+def _fields(number: int) -> str:
+    return "1 field" if number == 1 else f"{number} fields"
+
+
 Limits = tuple[np.ndarray, np.ndarray]
 
 
@@ -161,7 +165,7 @@ def _by_number(
     limits = np.array([wilson(share[k], max(n / effect[k], 1.0)) for k in range(names)]).T
     fields = len(np.unique(field))
     spread = f"design effect {max(effect):.2g} at most" if fields >= FEWEST_FOR_DESIGN else "no spread between fields"
-    return (limits[0], limits[1]), f"Wilson, {n:.4g} particles of one weight, {fields} fields, {spread}"
+    return (limits[0], limits[1]), f"Wilson, {n:.4g} particles of one weight, {_fields(fields)}, {spread}"
 
 
 def _by_drawing(
@@ -183,7 +187,7 @@ def _drawn(
         unit, number, what = which, len(fields), f"{len(fields)} fields drawn {RESAMPLES} times"
     elif used.sum() >= FEWEST_PARTICLES:
         unit, number = np.arange(int(used.sum())), int(used.sum())
-        what = f"{number} particles of {len(fields)} fields drawn {RESAMPLES} times, no spread between fields"
+        what = f"{number} particles of {_fields(len(fields))} drawn {RESAMPLES} times, no spread between fields"
     else:
         return None, f"{int(used.sum())} particles, too few for an interval"
     table = np.zeros((number, names))
