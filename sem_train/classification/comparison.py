@@ -17,6 +17,7 @@ from sem_train.experiments.permutation import sign_flip_p
 from sem_train.provenance import commit, machine, versions
 from semforge.errors import InputError
 from semforge.files import write_text
+from semforge.numbers import finite
 from semforge.tables import plain_table
 
 
@@ -164,7 +165,6 @@ def write_comparison(experiment: ClassifyExperiment, results: Sequence[ArmResult
     shown = lambda v: "" if isinstance(v, float) and np.isnan(v) else f"{v:.5g}" if isinstance(v, float) else str(v)
     lines = [",".join(rows[0]), *(",".join(shown(v) for v in row.values()) for row in rows)]
     write_text(experiment.out / "comparison.csv", "\n".join(lines) + "\n")
-    finite = [{k: None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()} for row in rows]
-    about = {"experiment": experiment.model_dump(mode="json"), "arms": finite, "versions": versions(),
+    about = {"experiment": experiment.model_dump(mode="json"), "arms": finite(rows), "versions": versions(),
              "machine": machine(), "commit": commit()}  # fmt: skip
     write_text(experiment.out / "comparison.json", json.dumps(about, indent=1, ensure_ascii=False) + "\n")

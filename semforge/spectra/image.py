@@ -8,13 +8,13 @@ import numpy as np
 
 from semforge.errors import InputError
 from semforge.spectra.axis import EnergyAxis
-from semforge.spectra.spectrum import ELEMENTS, RESOLUTION, Spectrum
+from semforge.spectra.spectrum import Described, Spectrum
 
 TILE_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True)
-class SpectrumImage:
+class SpectrumImage(Described):
     """Counts by row, column and channel, in memory or still in their file. None where nothing says.
 
     Raises InputError if counts and axis do not have the same number of channels.
@@ -40,16 +40,6 @@ class SpectrumImage:
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return self.counts.shape[0], self.counts.shape[1]
-
-    @property
-    def elements(self) -> tuple[str, ...]:
-        """Symbols of the elements that the file names."""
-        return tuple(part.strip() for part in self.metadata.get(ELEMENTS, "").split(",") if part.strip())
-
-    @property
-    def resolution_ev(self) -> float | None:
-        """Full width at half maximum of the detector at Mn Kα in eV."""
-        return float(self.metadata[RESOLUTION]) if RESOLUTION in self.metadata else None
 
     def tiles(self, limit_bytes: int = TILE_BYTES) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
         """Parts of the image one after the other: where they lie (rows, columns), and their counts (h, w, C).

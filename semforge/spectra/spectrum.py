@@ -11,8 +11,24 @@ ELEMENTS = "elements"  # key of the metadata: symbols that the instrument was to
 RESOLUTION = "resolution_ev"  # key of the metadata: full width at half maximum at Mn Kα in eV
 
 
+class Described:
+    """What metadata say of a spectrum or a spectrum image, of single ones and of all its pixels alike."""
+
+    metadata: dict[str, str]
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Symbols of the elements that the file names."""
+        return tuple(part.strip() for part in self.metadata.get(ELEMENTS, "").split(",") if part.strip())
+
+    @property
+    def resolution_ev(self) -> float | None:
+        """Full width at half maximum of the detector at Mn Kα in eV."""
+        return float(self.metadata[RESOLUTION]) if RESOLUTION in self.metadata else None
+
+
 @dataclass(frozen=True)
-class Spectrum:
+class Spectrum(Described):
     """Counts a channel. None where nothing says how the spectrum was taken.
 
     Keys of `metadata`: `elements` and `resolution_ev` where known, all else as the file calls it.
@@ -40,16 +56,6 @@ class Spectrum:
     def empty(self) -> bool:
         """Whether nothing was counted; such a spectrum says nothing and may never be classified."""
         return self.total <= 0
-
-    @property
-    def elements(self) -> tuple[str, ...]:
-        """Symbols of the elements that the file names."""
-        return tuple(part.strip() for part in self.metadata.get(ELEMENTS, "").split(",") if part.strip())
-
-    @property
-    def resolution_ev(self) -> float | None:
-        """Full width at half maximum of the detector at Mn Kα in eV."""
-        return float(self.metadata[RESOLUTION]) if RESOLUTION in self.metadata else None
 
 
 def total_counts(counts: np.ndarray, axis: EnergyAxis) -> np.ndarray:

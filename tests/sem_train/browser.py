@@ -60,3 +60,11 @@ def missing():
     if shutil.which("pdftotext") is None:
         return f"there is no pdftotext; {INSTALL}"
     return None
+
+
+def outside(page):
+    """The beginnings of elements that reach beyond the right edge of the screen, but for what scrolls by itself."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll, svg, .unseen') &&
+           e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80))"""
+    )

@@ -7,7 +7,7 @@ import subprocess
 from itertools import pairwise
 
 import pytest
-from browser import DESKTOP, FAINT, NAMELESS, PHONE
+from browser import DESKTOP, FAINT, NAMELESS, PHONE, outside
 from fake_analysis import add_image, batch, write_folder
 
 from sem_train.certificate.page import write_certificate
@@ -232,11 +232,7 @@ def test_nothing_is_wider_than_the_screen(show, specimen, few, viewport):
         for y in range(0, page.evaluate("document.documentElement.scrollHeight"), 3000):
             page.evaluate(f"window.scrollTo(0, {y})")
         assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
-        outside = page.evaluate(
-            """() => [...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll, svg, .unseen') &&
-               e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80))"""
-        )
-        assert outside == []
+        assert outside(page) == []
 
 
 def test_in_print_everything_is_there(show, few, tmp_path):

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from browser import DESKTOP, FAINT, NAMELESS, PHONE
+from browser import DESKTOP, FAINT, NAMELESS, PHONE, outside
 from PIL import Image
 from x_ray_results import NAMES, SHARES, card, phases, spectrum
 
@@ -201,11 +201,7 @@ def test_nothing_is_wider_than_the_screen(show, one, two, viewport):
         page = show(path, viewport)
         page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
         assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
-        outside = page.evaluate(
-            """() => [...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll, svg, .unseen') &&
-               e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80))"""
-        )
-        assert outside == []
+        assert outside(page) == []
 
 
 def test_in_print_everything_is_there(show, two, tmp_path):
