@@ -32,8 +32,8 @@ def rebinned(counts: np.ndarray, have: EnergyAxis, want: EnergyAxis, beam_kev: f
     """Spectra (..., C) on `have` as spectra (..., C') on `want`; all counts in the energies of both are kept.
 
     A channel that lies in two of the new ones is shared between them by width. Whole numbers stay whole where new
-    channels are made of whole old ones; else the result is float64. Raises InputError as `require_rebinnable`, and if
-    `counts` do not fit `have`.
+    channels are made of whole old ones, to a millionth of an old one; else the result is float64. Raises InputError as
+    `require_rebinnable`, and if `counts` do not fit `have`.
     """
     counts = np.asarray(counts)
     if counts.shape[-1:] != (have.channels,):

@@ -208,6 +208,7 @@ def test_of_many_images_a_table_is_made_when_it_is_asked_for(show, many, tmp_pat
     page = show(many)
     assert page.locator(".values").count() == 0
     page.locator("#image-120 details.all summary").click()
+    page.locator("#image-120 .values").wait_for()  # the browser tells of an opened <details> a moment later
     assert page.locator("#image-120 .values tbody tr").count() == 10
     page.locator("#image-120 .values th", has_text="value").get_by_role("button").click()
     assert column(page, "#image-120 .values", 2)[0] == "−6.75"
