@@ -24,7 +24,7 @@ class ModelSettings(Settings):
 
     name: Literal["unet", "unetplusplus", "deeplabv3plus", "segformer", "swin_unetr", "fno"] = "unet"
     start_from: Path | None = None  # run folder or checkpoint whose weights a run begins with, of an equal network
-    encoder: str | None = None  # any of segmentation-models-pytorch
+    encoder: str | None = None  # any of segmentation-models-pytorch; tu-NAME: of timm
     weights: str | None = None  # of the encoder: none, imagenet, micronet, imagenet-micronet, or a file
     decoder_channels: tuple[PositiveInt, ...] | None = Field(None, min_length=5, max_length=5)
     width: PositiveInt | None = None  # channels: of the decoder, of the first stage (swin_unetr), of a layer (fno)

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 
 import segmentation_models_pytorch as smp
+import timm
 import torch
 from monai.networks import nets
 from torch import nn
 
 from sem_train.config import ModelSettings
 from sem_train.models.any_size import AnySize
-from sem_train.models.encoder_weights import load_encoder
+from sem_train.models.encoder_weights import TIMM, load_encoder
 from sem_train.models.fno import SpectralSegmenter
 from semforge.errors import InputError
 
@@ -49,20 +50,27 @@ def build_model(settings: ModelSettings, n_classes: int, seed: int, load_weights
     `settings.weights`, for a model that gets all of its weights from a checkpoint.
     Raises InputError for an unknown or unsuitable encoder, or for weights that are not there or do not fit.
     """
-    if settings.encoder is not None and settings.encoder not in smp.encoders.encoders:
-        raise InputError(
-            f"model.encoder {settings.encoder!r} is unknown, expected e.g. resnet18, resnet34, efficientnet-b0, "
-            "mobilenet_v2, mit_b0 or another encoder of segmentation-models-pytorch"
-        )
+    if settings.encoder is not None:
+        _refuse_unknown(settings.encoder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             model = MODELS[settings.name](settings, n_classes)
-        except ValueError as error:  # in the library's words: no dilation, no features at every stride
+        except (ValueError, RuntimeError) as error:  # in the library's words: no dilation, no features at every stride
             raise InputError(f"model.encoder {settings.encoder!r} cannot serve a {settings.name}: {error}") from error
     if load_weights and settings.weights not in (None, "none"):
         load_encoder(model.encoder, settings.encoder, settings.weights)
     return model
+
+
+def _refuse_unknown(encoder: str) -> None:
+    of_timm = encoder.startswith(TIMM) and timm.is_model(encoder.removeprefix(TIMM))
+    if encoder not in smp.encoders.encoders and not of_timm:
+        raise InputError(
+            f"model.encoder {encoder!r} is unknown, expected e.g. resnet18, resnet34, efficientnet-b0, "
+            "mobilenet_v2, mit_b0 or another encoder of segmentation-models-pytorch, "
+            f"or {TIMM}NAME for the network NAME of timm"
+        )
 
 
 def _unet(settings: ModelSettings, n_classes: int) -> nn.Module:

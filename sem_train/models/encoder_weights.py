@@ -9,6 +9,7 @@ from torch import nn
 from semforge.errors import InputError
 from semforge.files import existing_file
 
+TIMM = "tu-"  # before the name of a network of timm, as segmentation-models-pytorch has it
 MICRONET_ADDRESS = "https://nasa-public-data.s3.amazonaws.com/microscopy_segmentation_models/"
 MICRONET_ENCODERS = frozenset({
     "densenet121", "densenet161", "densenet169", "densenet201",
@@ -73,7 +74,8 @@ def _imagenet_file(encoder: str) -> Path:
     """The ImageNet weights of an encoder, from the Hugging Face cache or the network."""
     from huggingface_hub import hf_hub_download
 
-    source = smp.encoders.encoders[encoder]["pretrained_settings"].get("imagenet")
+    known = smp.encoders.encoders.get(encoder)  # those of timm are not among them
+    source = known["pretrained_settings"].get("imagenet") if known else None
     if source is None:
         raise InputError(f"model.weights 'imagenet': there are none for {encoder!r}; use none or a file")
     try:

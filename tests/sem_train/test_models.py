@@ -149,7 +149,10 @@ def test_settings_stored_before_there_were_other_models_are_those_of_the_same_un
         ModelSettings(decoder_channels=(1, 2))
 
 
-@pytest.mark.parametrize(("name", "encoder"), [("unetplusplus", "mit_b0"), ("deeplabv3plus", "vgg11")])
+@pytest.mark.parametrize(
+    ("name", "encoder"),
+    [("unetplusplus", "mit_b0"), ("deeplabv3plus", "vgg11"), ("unet", "tu-vit_tiny_patch16_224")],
+)
 def test_encoder_that_cannot_serve_a_model_is_refused(name, encoder):
     with pytest.raises(InputError, match=rf"model\.encoder '{encoder}' cannot serve a {name}: "):
         build_model(ModelSettings(name=name, encoder=encoder), 2, 0)
@@ -222,6 +225,15 @@ def test_micronet_weights_are_read_from_where_they_were_to_be_put(encoder, first
     found = build_model(ModelSettings(encoder=encoder, weights="micronet"), 2, 0).encoder.state_dict()
     torch.testing.assert_close(found[last], plain[last])
     torch.testing.assert_close(found[first], plain[first].sum(1, keepdim=True))
+
+
+def test_networks_of_timm_are_encoders():
+    settings = ModelSettings(encoder="tu-regnetx_002", decoder_channels=(64, 48, 32, 24, 16))
+    assert build_model(settings, 3, 0)(torch.zeros(1, 1, 70, 64)).shape == (1, 3, 70, 64)
+    with pytest.raises(InputError, match=r"'tu-regnet' is unknown, .* or tu-NAME for the network NAME of timm"):
+        build_model(ModelSettings(encoder="tu-regnet"), 3, 0)
+    with pytest.raises(InputError, match="'imagenet': there are none for 'tu-regnetx_002'; use none or a file"):
+        build_model(ModelSettings(encoder="tu-regnetx_002", weights="imagenet"), 3, 0)
 
 
 def test_encoder_without_micronet_weights_is_told_which_have_them():
