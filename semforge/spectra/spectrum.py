@@ -55,9 +55,14 @@ class Spectrum(Described):
     @property
     def empty(self) -> bool:
         """Whether nothing was counted; such a spectrum says nothing and may never be classified."""
-        return self.total <= 0
+        return bool(is_empty(self.counts, self.axis))
 
 
 def total_counts(counts: np.ndarray, axis: EnergyAxis) -> np.ndarray:
     """Counts above the zero peak of spectra (..., C): (...)."""
     return counts[..., axis.channels_between(LOWEST_KEV, axis.high_kev)].sum(axis=-1, dtype=np.float64)
+
+
+def is_empty(counts: np.ndarray, axis: EnergyAxis) -> np.ndarray:
+    """Whether spectra (..., C) have no counts above the zero peak: (...) bool. Such a one may never be classified."""
+    return total_counts(counts, axis) <= 0

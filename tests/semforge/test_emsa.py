@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semforge.errors import InputError
-from semforge.spectra import EnergyAxis, Spectrum, read_spectrum, write_emsa
+from semforge.spectra import EnergyAxis, Spectrum, is_empty, read_spectrum, write_emsa
 from semforge.spectra.emsa import parse_emsa
 
 ROOT = Path(os.environ.get("SEMFORGE_DATA") or Path(__file__).parents[3] / "shared/real")
@@ -196,6 +196,7 @@ def test_a_spectrum_without_counts_is_empty_whatever_the_zero_peak_holds():
     once = noise.copy()
     once[axis.channel_of(0.525)] = 1
     assert not Spectrum(once, axis).empty and Spectrum(once, axis).total == 1
+    assert is_empty(np.array([[noise, once], [0 * noise, once]]), axis).tolist() == [[True, False], [True, False]]
     with pytest.raises(InputError, match=r"shape \(99,\) on 100 channels of 10 eV from -50"):
         Spectrum(np.zeros(99), axis)
 
