@@ -71,8 +71,7 @@ class TrainedClassifier:
     @property
     def axis(self) -> EnergyAxis | None:
         """The energy axis of the spectra that it reads; None if it reads none."""
-        s = self.plan.data.spectra
-        return EnergyAxis(s.channels, s.width_ev, s.offset_ev) if self.plan.model.sees_spectrum else None
+        return self.plan.data.spectra.axis if self.plan.model.sees_spectrum else None
 
     def probabilities(
         self, crops: Crops | None, spectra: np.ndarray | None = None, axis: EnergyAxis | None = None

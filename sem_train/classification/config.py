@@ -10,6 +10,7 @@ from sem_train.config.mixing import require_what_is_mixed
 from sem_train.config.shared import NonNegative, Share
 from sem_train.config.training import TrainingSettings
 from semforge.settings import Settings
+from semforge.spectra.axis import EnergyAxis
 
 Inputs = Literal["image", "spectrum", "late_fusion", "cross_attention"]
 
@@ -78,9 +79,14 @@ class SpectraSettings(Settings):
     channels: PositiveInt = 1024
     width_ev: PositiveFloat = 10.0
     offset_ev: float = 0.0
-    fewest_counts: PositiveInt = 20  # a spectrum with fewer counts as missing
+    fewest_counts: PositiveInt = 20  # a spectrum with fewer above the zero peak counts as missing
     # training thins spectra to a share of their counts, log-uniform from this to 1, as shorter live times would
     thinned_to: float = Field(1.0, gt=0, le=1)
+
+    @property
+    def axis(self) -> EnergyAxis:
+        """The axis that all spectra are brought to."""
+        return EnergyAxis(self.channels, self.width_ev, self.offset_ev)
 
 
 class ParticleData(Settings):

@@ -15,6 +15,7 @@ from sem_train.config import AugmentSettings
 from sem_train.data import Ahead, MixedBatches
 from sem_train.data.mixing import Draw
 from sem_train.spectra.network import spectra_input
+from semforge.spectra.spectrum import total_counts
 
 Labelled = tuple[Inputs, torch.Tensor]  # and class ids (N,) int64
 SCALE_UNTOLD = 0.1  # share of draws whose scale the network is not told, so that it can do without
@@ -44,7 +45,7 @@ def _inputs(
         sizes = torch.zeros_like(sizes)
     if counts is None or not plan.model.sees_spectrum:
         return Inputs(crops, sizes, torch.zeros(n, channels + 1), has_image, torch.zeros(n, dtype=torch.bool))
-    there = torch.from_numpy(counts.sum(axis=1, dtype=np.float64) >= plan.data.spectra.fewest_counts)
+    there = torch.from_numpy(total_counts(counts, plan.data.spectra.axis) >= plan.data.spectra.fewest_counts)
     return Inputs(crops, sizes, spectra_input(counts.astype(np.float32)), has_image, there)
 
 

@@ -14,6 +14,7 @@ from sem_train.classification.segments import Objects
 from sem_train.measure.bodies.particles import measure_particles
 from sem_train.measure.bodies.single import Objects as Measured
 from semforge.spectra import EnergyAxis
+from semforge.spectra.spectrum import total_counts
 
 FEWEST_COUNTS = 20  # a spectrum of fewer says nothing
 BENT = 1.5  # length along a strip over its largest Feret diameter; a disc, which is none, has 0.8
@@ -33,7 +34,7 @@ class Names(Protocol):
     classes: Sequence[str]
     axis: EnergyAxis | None  # of the spectra that it reads; None where it reads none
     sees_image: bool
-    fewest_counts: int  # a spectrum with fewer is none
+    fewest_counts: int  # a spectrum with fewer above the zero peak is none
 
     def crops(self, image: np.ndarray, objects: np.ndarray, pixel_size_um: float | None) -> Any:
         """The pictures of all particles of a micrograph, numbered from 1 without gaps, cut as in training."""
@@ -91,7 +92,7 @@ def _readable(spectra: ParticleSpectra | None, classifier: Names, count: int) ->
     """Counts (N, C) with zeros for spectra that say nothing, and which of them do (N,) bool."""
     if spectra is None or classifier.axis is None:
         return None, np.zeros(count, dtype=bool)
-    enough = spectra.counts.sum(axis=1) >= max(classifier.fewest_counts, 1)
+    enough = total_counts(spectra.counts, spectra.axis) >= max(classifier.fewest_counts, 1)
     return np.where(enough[:, None], spectra.counts, 0), enough
 
 
@@ -103,7 +104,7 @@ def _record(
     estimate = volume(area, feret, measured.feret_min[i], measured.perimeter[i])
     counts = float(spectra.counts[i].sum()) if spectra is not None and spectra.sources[i] else None
     elements: tuple[ElementShare, ...] = ()
-    if spectra is not None and counts is not None and counts >= FEWEST_COUNTS:
+    if spectra is not None and total_counts(spectra.counts[i], spectra.axis) >= FEWEST_COUNTS:
         found = intensities(
             spectra.counts[i], spectra.axis, spectra.beam_kev, resolution_ev=spectra.resolution_ev or RESOLUTION_EV
         )
@@ -135,7 +136,7 @@ def _named(
     spectra: ParticleSpectra | None, i: int,
 ) -> dict[str, Any]:  # fmt: skip
     has = spectra is not None and bool(spectra.sources[i])
-    why = "its spectrum has too few counts" if has and not read and classifier.axis is not None else ""
+    why = "its spectrum has too few counts above 0.1 keV" if has and not read and classifier.axis is not None else ""
     if answer is None or row is None:
         return {"note": why or "it has no spectrum, and the classifier reads nothing else"}
     p = answer.probabilities[row]

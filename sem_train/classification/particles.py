@@ -12,6 +12,7 @@ from sem_train.classification.config import CropSettings
 from sem_train.transforms import normalise
 from semforge.errors import InputError
 from semforge.spectra.axis import EnergyAxis
+from semforge.spectra.spectrum import total_counts
 
 REACH = {"percentile": 1.25, "standard": 3.0, "none": 1.0}  # normalised levels within ± are kept, as 256 steps
 SIZES = 3  # what the network is told of a particle's size
@@ -70,8 +71,10 @@ class ParticleSet:
 
     @property
     def counts(self) -> np.ndarray:
-        """All counts of each particle's spectrum (N,) float64; 0 without one."""
-        return np.zeros(len(self)) if self.spectra is None else self.spectra.sum(axis=1, dtype=np.float64)
+        """Counts above the zero peak of each particle's spectrum (N,) float64; 0 without one."""
+        if self.spectra is None or self.axis is None:
+            return np.zeros(len(self))
+        return total_counts(self.spectra, self.axis)
 
     @classmethod
     def joined(cls, parts: Sequence["ParticleSet"], axis: EnergyAxis | None, side_px: int) -> "ParticleSet":

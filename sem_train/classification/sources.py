@@ -53,8 +53,7 @@ class Reading:
     @property
     def axis(self) -> EnergyAxis | None:
         """The axis that all spectra are brought to."""
-        s = self.spectra
-        return EnergyAxis(s.channels, s.width_ev, s.offset_ev) if s else None
+        return self.spectra.axis if self.spectra else None
 
     def class_of(self, name: str, kind: Any) -> int | None:
         """Class id of a population or label; None if it is of no class."""

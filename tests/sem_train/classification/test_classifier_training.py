@@ -64,11 +64,12 @@ def test_nothing_is_named_by_an_empty_spectrum(tmp_path):
                       {"name": "spectrum"})  # fmt: skip
     fit_classifier(settings)
     classifier = load_classifier(tmp_path / "run")
-    counts = np.zeros((3, CHANNELS), np.uint32)
+    counts = np.zeros((4, CHANNELS), np.uint32)
     counts[1, 20], counts[2, 20] = 9, 10  # ten are what the settings ask for
+    counts[3, 0] = 50_000  # the zero peak
     named = classifier.name(None, counts)
-    assert named.known.tolist() == [False, False, True]
-    np.testing.assert_allclose(named.probabilities[:2], 1 / 3)
+    assert named.known.tolist() == [False, False, True, False]
+    np.testing.assert_allclose(named.probabilities[[0, 1, 3]], 1 / 3)
     with pytest.raises(InputError, match="expected a spectrum"):
         classifier.name(Crops.empty(32, 3))
 

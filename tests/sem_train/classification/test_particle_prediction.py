@@ -151,6 +151,17 @@ def test_an_empty_spectrum_is_never_classified(tmp_path):
     assert sum(s.count for s in shares if s.by == "number") == 1 and "2 particles without a name" in warnings[0]
 
 
+@pytest.mark.parametrize("sees_image", [False, True])
+def test_a_zero_peak_alone_is_no_spectrum(tmp_path, sees_image):
+    write_field(tmp_path, "a")
+    peak = np.where(AXIS.energies_kev < 0.1, 5000.0, 0.0)
+    table = spectra_table(tmp_path, [{"image": "a", "instance": 1, "file": emsa(tmp_path, "zero.msa", peak)}])
+    classifier = BySize(axis=AXIS, sees_image=sees_image)
+    first = the(classified(tmp_path, options_of(tmp_path, spectra=table), classifier)).particles[0]
+    assert first.decided_by == ("image" if sees_image else "") and bool(first.name) == sees_image
+    assert "too few counts above 0.1 keV" in first.note and first.elements == ()
+
+
 def test_no_spectrum_at_all_leaves_nothing_named(tmp_path):
     write_field(tmp_path, "a")
     record = the(classified(tmp_path, options_of(tmp_path), BySize(axis=AXIS, sees_image=False)))
