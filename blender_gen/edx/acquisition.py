@@ -18,7 +18,7 @@ from blender_gen.imaging.conditions import Drawn, draw
 from blender_gen.imaging.target import RESIN
 from blender_gen.phases import VOID, materials
 from blender_gen.recipe import Recipe
-from blender_gen.recipe.edx import Edx
+from blender_gen.recipe.edx import MOST_PIXEL_COUNTS, Edx
 from semforge.errors import InputError
 from semforge.spectra import EnergyAxis
 
@@ -64,10 +64,15 @@ def mapped_elements(recipe: Recipe) -> tuple[str, ...]:
 def refuse_what_gives_no_spectrum(recipe: Recipe) -> None:
     """Raise InputError, naming it, for a phase or a mapped element of which the weakest beam excites no line.
 
-    Also for pictures that binning leaves nothing of, and for spectrum images that are too large.
+    Also for pictures that binning leaves nothing of, for spectrum images that are too large, for doses that do not fit
+    their numbers, and for a coat on a film that lets the beam through.
     """
     settings = recipe.edx
     assert settings is not None
+    ground = _ground(recipe)
+    if ground is not None and ground.film and settings.coat != "none":
+        raise InputError(f"edx.coat: found {settings.coat} on a substrate that is a film, expected none; X-rays of a "
+                         "coat are computed on a specimen that stops the beam")  # fmt: skip
     _refuse_bad_size(recipe.frame.height_px, recipe.frame.width_px, settings)
     weakest = Conditions(beam_kev=settings.beam_kev.support()[0], axis=axis_of(settings))
     for part in parts(recipe):
@@ -76,6 +81,30 @@ def refuse_what_gives_no_spectrum(recipe: Recipe) -> None:
         except InputError as error:
             raise InputError(f"phase {part['name']!r}: {error}") from error
     mapped_elements(recipe)
+    _refuse_too_many_counts(recipe, settings)
+
+
+def _refuse_too_many_counts(recipe: Recipe, settings: Edx) -> None:
+    """Raise InputError if a live time can give more counts in a channel of the brightest phase than files hold."""
+    if settings.live_s is None:
+        return
+    pixels = settings.pixelwise and settings.pixel_counts is None
+    room = MOST_PIXEL_COUNTS if pixels else float(np.iinfo(np.uint32).max) / 2
+    na_s = settings.live_s.support()[1] * settings.current_na.support()[1]
+    detector = settings.detector
+    bright = [
+        Conditions(
+            beam_kev=beam_kev, axis=axis_of(settings), take_off_deg=detector.take_off_deg.support()[1],
+            solid_angle_sr=detector.solid_angle_sr.support()[1], background=settings.background.support()[1],
+            detector=Detector(resolution_ev=detector.resolution_ev.support()[0], window=detector.window),
+        )
+        for beam_kev in dict.fromkeys(settings.beam_kev.support())
+    ]  # fmt: skip
+    for part in parts(recipe):
+        most = na_s * max(float(phase_spectrum(materials()[part["material"]], one).max()) for one in bright)
+        if most > room:
+            raise InputError(f"live_s: {na_s:g} nA s can give {most:.3g} counts in a channel of {part['name']!r}, "
+                             f"{room:.3g} at most fit; lower live_s or current_na, or give counts")  # fmt: skip
 
 
 def _refuse_bad_size(height_px: int, width_px: int, settings: Edx) -> None:

@@ -47,14 +47,23 @@ def alone(material: Material, conditions: Conditions) -> np.ndarray:
 
 def line_counts(material: Material, conditions: Conditions) -> tuple[np.ndarray, np.ndarray]:
     """Energies in keV and expected counts per nA s of all lines, the coat's too, before escape and pile-up."""
-    beam, way_out = conditions.beam_kev, conditions.way_out
-    energies = generated(material, beam).energies_kev
-    photons = emitted(material, beam, way_out)
+    energies, counts = specimen_line_counts(material, conditions)
+    coat = conditions.coat_material
+    if coat is None:
+        return energies, counts
+    of_coat = generated(coat, conditions.beam_kev).energies_kev
+    photons = photons_of(coat, conditions.coat_nm, material, conditions.beam_kev, conditions.way_out)
+    made = photons * efficiency(conditions.detector, of_coat) * _reach(conditions)
+    return np.concatenate([energies, of_coat]), np.concatenate([counts, made])
+
+
+def specimen_line_counts(material: Material, conditions: Conditions) -> tuple[np.ndarray, np.ndarray]:
+    """As `line_counts`, of the lines of `generated(material)` alone, seen through the coat."""
+    energies = generated(material, conditions.beam_kev).energies_kev
+    photons = emitted(material, conditions.beam_kev, conditions.way_out)
     coat = conditions.coat_material
     if coat is not None:
-        photons = photons * passed(coat, conditions.coat_nm, way_out, energies)
-        energies = np.concatenate([energies, generated(coat, beam).energies_kev])
-        photons = np.concatenate([photons, photons_of(coat, conditions.coat_nm, material, beam, way_out)])
+        photons = photons * passed(coat, conditions.coat_nm, conditions.way_out, energies)
     return energies, photons * efficiency(conditions.detector, energies) * _reach(conditions)
 
 
@@ -101,7 +110,8 @@ def piled_up(spectrum: np.ndarray, conditions: Conditions) -> np.ndarray:
 def film_share(material: Material, thickness_um: float, conditions: Conditions) -> float:
     """Share of the bulk's characteristic counts that a particle or film of a thickness gives, 0 to 1.
 
-    The rest of the beam reaches what lies below. Raises InputError on a negative thickness.
+    Lines of the coat do not count: it is as thick on a thin film as on the bulk. The rest of the beam reaches what
+    lies below. Raises InputError on a negative thickness.
     """
     return float(film_shares(material, (thickness_um,), conditions)[0])
 
@@ -113,7 +123,7 @@ def film_shares(material: Material, thicknesses_um: Sequence[float] | np.ndarray
     made = generated(material, conditions.beam_kev)
     depths = depth_distribution(material, conditions.beam_kev, made.edges_kev, made.exponents)
     chi = attenuation(material, made.energies_kev) * conditions.way_out
-    _, counts = line_counts(material, conditions)
+    _, counts = specimen_line_counts(material, conditions)
     weights = counts / depths.emitted(chi) / counts.sum()
     films = [depths.emitted_to(material.density_g_cm3 * float(one) * 1e-4, chi) for one in thicknesses_um]
     return np.clip([(weights * film).sum() for film in films], 0.0, 1.0)
@@ -122,7 +132,7 @@ def film_shares(material: Material, thicknesses_um: Sequence[float] | np.ndarray
 def xray_range_um(material: Material, conditions: Conditions) -> float:
     """Depth in µm from which the strongest line comes: Anderson & Hasler, 0.064 (E0^1.68 - Ec^1.68)/rho."""
     made = generated(material, conditions.beam_kev)
-    _, counts = line_counts(material, conditions)
+    _, counts = specimen_line_counts(material, conditions)
     edge = float(made.edges_kev[int(np.argmax(counts))])
     return 0.064 * (conditions.beam_kev**1.68 - edge**1.68) / material.density_g_cm3
 

@@ -318,6 +318,35 @@ def test_a_carbon_coat_adds_carbon_and_takes_oxygen():
     assert thick[2] == pytest.approx(bare[2], rel=0.02)
 
 
+def test_a_coat_of_no_thickness_changes_nothing():
+    quartz, bare = materials()["quartz"], Conditions(axis=AXIS)
+    thin = replace(bare, coat="Au", coat_nm=1e-6)
+    np.testing.assert_allclose(phase_spectrum(quartz, thin), phase_spectrum(quartz, bare), rtol=1e-5, atol=1e-6)
+    assert film_share(quartz, 0.3, thin) == pytest.approx(film_share(quartz, 0.3, bare), rel=1e-6)
+
+
+@pytest.mark.parametrize(("coat", "nm"), [("carbon", 20.0), ("carbon", 200.0), ("Au", 100.0)])
+@pytest.mark.parametrize("name", ["quartz", "carbon", "calcite"])
+def test_a_coat_takes_nothing_from_the_share_of_a_line_and_adds_none_of_its_own(coat, nm, name):
+    material, bare = materials()[name], Conditions(axis=AXIS)
+    coated = replace(bare, coat=coat, coat_nm=nm)
+    shares = [film_share(material, t, coated) for t in (0.0, 0.2, 1.0, 20.0)]
+    assert shares[0] == 0 and shares == sorted(shares) and shares[-1] == pytest.approx(1, abs=1e-6)
+    # the share of all lines is a mean of those of single ones, with other weights than without the coat
+    made = generated(material, 15.0)
+    depths = depth_distribution(material, 15.0, made.edges_kev, made.exponents)
+    chi = attenuation(material, made.energies_kev) * bare.way_out
+    each = depths.emitted_to(material.density_g_cm3 * 1e-4, chi) / depths.emitted(chi)
+    through = transmission(materials()[coat], nm * 1e-3 * bare.way_out, made.energies_kev)
+    weights = line_counts(material, bare)[1] * through
+    assert shares[2] == pytest.approx((weights * each).sum() / weights.sum(), rel=1e-9)
+
+
+def test_the_range_is_that_of_a_line_of_the_specimen_whatever_its_coat_emits():
+    carbon = materials()["carbon"]
+    assert xray_range_um(carbon, Conditions(coat="Au", coat_nm=100.0)) == xray_range_um(carbon, Conditions())
+
+
 def test_spectra_scale_with_the_solid_angle_and_are_read_only():
     near, far = (phase_spectrum(FE2AL5, Conditions(axis=AXIS, solid_angle_sr=angle)) for angle in (0.02, 0.01))
     assert near == pytest.approx(2 * far)

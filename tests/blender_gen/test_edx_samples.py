@@ -117,6 +117,27 @@ def test_a_live_time_gives_more_counts_to_what_is_brighter():
     assert quartz.edx["particle_spectra"][0].sum() != iron.edx["particle_spectra"][0].sum()
 
 
+def test_particles_wear_a_coat_and_show_its_line():
+    axis = EnergyAxis(256, 40.0)
+    gold = axis.channels_between(2.08, 2.2)  # Au Mα, beside no line of silicon and oxygen
+    seen = {}
+    for coat in ("none", "carbon", "Au"):
+        made = make_sample(deposit({"live_s": 5.0, "channels": 256, "channel_ev": 40, "coat": coat}), 0, 3, ONE)
+        seen[coat] = made.edx["particle_spectra"].sum(axis=0, dtype=float)
+    carbon = axis.channels_between(0.2, 0.36)
+    assert seen["carbon"][carbon].sum() > 3 * seen["none"][carbon].sum()
+    assert seen["Au"][gold].sum() > 2 * seen["none"][gold].sum()
+    silicon = axis.channels_between(1.64, 1.84)
+    assert 0.9 * seen["none"][silicon].sum() < seen["Au"][silicon].sum() < seen["none"][silicon].sum()
+
+
+def test_a_coat_on_a_film_in_transmission_is_refused():
+    film = {"name": "film", "kind": "film", "material": "carbon"}
+    with pytest.raises(InputError, match=r"edx\.coat: found Au on a substrate that is a film"):
+        deposit({"counts": 500, "coat": "Au"}, substrate=film)
+    deposit({"counts": 500}, substrate=film)
+
+
 @pytest.mark.parametrize("family", ["slurry_coating", "mudrock"])
 def test_sections_have_spectra_too(family):
     small = ["frame.width_px=96", "frame.height_px=96", "edx.counts=50", "edx.store=[image, shares, particles]",
@@ -152,6 +173,8 @@ def test_solid_solutions_differ_between_specimens_and_stay_minerals():
         ({"counts": 10, "beam_kev": 1}, ["edx: phase 'grain': Ag: none of its elements", "1 keV"]),
         ({"counts": 10, "elements": ["Si", "H"], "store": ["maps"]}, ["edx: elements: H has no line below 15 keV"]),
         ({"counts": 10, "beam_kev": {"uniform": {"low": 1, "high": 15}}}, ["edx: phase 'grain'"]),
+        ({"live_s": 1000, "store": ["image"]}, ["edx: live_s: 1000 nA s can give", "6e+04 at most", "give counts"]),
+        ({"live_s": 1e6, "current_na": 1000}, ["edx: live_s: 1e+09 nA s", "2.15e+09 at most"]),
     ],
     ids=lambda value: "" if isinstance(value, list) else ",".join(map(str, value)),
 )
