@@ -68,7 +68,7 @@ class OfFile:
 
     def read(self, rows: slice, columns: slice) -> np.ndarray:
         with open_spectrum_image(self.path) as image:
-            return np.asarray(image.counts[rows, columns])
+            return image.part(rows, columns)
 
 
 @dataclass(frozen=True)

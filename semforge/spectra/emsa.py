@@ -19,7 +19,7 @@ from semforge.spectra.elements import symbols_in
 from semforge.spectra.spectrum import ELEMENTS, RESOLUTION, Spectrum
 
 WHAT = "a spectrum in EMSA/MAS format"
-NO_XRAYS = {"ELS", "EELS", "AES", "PES", "CLS", "GAM", "WDS"}  # values of SIGNALTYPE
+NO_XRAYS = {"ELS", "EELS", "AES", "PES", "CLS", "CL", "GAM", "WDS"}  # values of SIGNALTYPE, and HyperSpy's for them
 WIDTHS_EV = (0.1, 1000.0)  # what the width of an EDX channel may be
 HIGHEST_KEV = 1000.0  # more than any microscope has
 UNEVEN = 0.02  # of a channel: how far energies may lie off equal steps, as they are rounded in the file
@@ -67,9 +67,6 @@ def parse_emsa(text: str) -> Spectrum:
     paired = _is_paired(header)
     values = _values(lines, paired)
     counts, axis = _paired(values, header) if paired else (values, _stated_axis(header, len(values)))
-    if (counts < 0).any():
-        where = int(np.argmax(counts < 0))
-        raise InputError(f"channel {where} holds {counts[where]:g}; expected counts as measured, no background removed")
     whole = np.rint(counts)
     counts = whole.astype(np.int64) if np.array_equal(whole, counts) and whole.max() < 2**53 else counts
     return Spectrum(

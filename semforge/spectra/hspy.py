@@ -12,6 +12,7 @@ import numpy as np
 from semforge.errors import InputError
 from semforge.files import whole_file
 from semforge.spectra.axis import EnergyAxis
+from semforge.spectra.emsa import NO_XRAYS
 from semforge.spectra.hdf5 import open_hdf5, store_counts
 from semforge.spectra.image import SpectrumImage
 from semforge.spectra.spectrum import ELEMENTS, RESOLUTION, Spectrum
@@ -71,7 +72,11 @@ def read_hspy_spectrum(path: Path) -> Spectrum:
         data = _counts(path, group)
         if data.ndim != 1:
             raise InputError(f"{path}: holds {_dimensions(data)}, expected a single spectrum; open it as an image")
-        return Spectrum(data[:], _read_energy_axis(path, group, 0), **_known(group))
+        known = _known(group)
+        try:
+            return Spectrum(data[:], _read_energy_axis(path, group, 0), **known)
+        except InputError as error:
+            raise InputError(_named(path, error)) from error
 
 
 def _metadata(signal: SpectrumImage | Spectrum) -> dict[str, Any]:
@@ -120,6 +125,9 @@ def _only_signal(path: Path, file: h5py.File) -> h5py.Group:
     signals = list(file["Experiments"].values())
     if len(signals) != 1:
         raise InputError(f"{path}: holds {len(signals)} signals, expected one; save each in its own file")
+    kind = _text(signals[0]["metadata/Signal"].attrs.get("signal_type", "")) if "metadata/Signal" in signals[0] else ""
+    if kind.strip().upper() in NO_XRAYS:
+        raise InputError(f"{path}: signal_type is {kind}, expected EDS_SEM, an energy-dispersive X-ray spectrum")
     return signals[0]
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import h5py
 import numpy as np
 
 from semforge.errors import InputError
 from semforge.spectra.axis import EnergyAxis
-from semforge.spectra.spectrum import Described, Spectrum
+from semforge.spectra.spectrum import Described, Spectrum, require_counts
 
 TILE_BYTES = 32 * 2**20
 
@@ -28,6 +29,7 @@ class SpectrumImage(Described):
     metadata: dict[str, str] = field(default_factory=dict)  # as that of a Spectrum
     live_s: float | None = None  # of one pixel
     take_off_deg: float | None = None
+    file: Path | None = None  # that the counts are read from, for messages
 
     def __post_init__(self) -> None:
         if len(self.counts.shape) != 3 or self.counts.shape[2] != self.axis.channels or not all(self.counts.shape):
@@ -41,11 +43,20 @@ class SpectrumImage(Described):
         """Rows and columns."""
         return self.counts.shape[0], self.counts.shape[1]
 
+    def part(self, rows: slice, columns: slice) -> np.ndarray:
+        """Counts (h, w, C) of these rows and columns. Raises InputError, naming the file, if they are no counts."""
+        found = np.asarray(self.counts[rows, columns])
+        try:
+            require_counts(found)
+        except InputError as error:
+            raise InputError(f"{self.file}: {error}" if self.file else str(error)) from error
+        return found
+
     def tiles(self, limit_bytes: int = TILE_BYTES) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
         """Parts of the image one after the other: where they lie (rows, columns), and their counts (h, w, C).
 
         No part takes more than about `limit_bytes` as stored; parts follow the tiles of the file, so that each is
-        decompressed once.
+        decompressed once. Raises InputError as `part`.
         """
         height, width = self.shape
         chunks = getattr(self.counts, "chunks", None) or (1, 1, self.axis.channels)
@@ -55,7 +66,7 @@ class SpectrumImage(Described):
         for top in range(0, height, rows):
             for left in range(0, width, columns):
                 where = slice(top, min(top + rows, height)), slice(left, min(left + columns, width))
-                yield where, self.counts[where]
+                yield where, self.part(*where)
 
     def sum(self) -> Spectrum:
         """The spectrum of all pixels together."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -25,15 +26,15 @@ OPTIONAL = ("pixel_size_um", "beam_kev", "live_s", "take_off_deg")
 def open_spectrum_image(path: Path) -> Iterator[SpectrumImage]:
     """Open a spectrum image of semforge (.h5), HyperSpy (.hspy) or a Ripple file (.rpl with its .raw).
 
-    Its counts stay in the file until they are sliced. Raises InputError with one line if the file is missing,
-    truncated, or holds something else.
+    Its counts stay in the file until they are sliced; `part` and `tiles` look at them. Raises InputError with one line
+    if the file is missing, truncated, or holds something else.
     """
     path = existing_file(path, WHAT)
     if path.suffix.lower() == SUFFIX:
-        yield open_ripple(path)
+        yield replace(open_ripple(path), file=path)
         return
     with open_hdf5(path, WHAT) as file:
-        yield opened_hspy_image(path, file) if is_hspy(file) else _opened(path, file)
+        yield replace(opened_hspy_image(path, file) if is_hspy(file) else _opened(path, file), file=path)
 
 
 def write_spectrum_image(path: Path, image: SpectrumImage) -> None:

@@ -32,7 +32,7 @@ class Spectrum(Described):
     """Counts a channel. None where nothing says how the spectrum was taken.
 
     Keys of `metadata`: `elements` and `resolution_ev` where known, all else as the file calls it.
-    Raises InputError if counts and axis do not have the same number of channels.
+    Raises InputError if counts and axis do not have the same number of channels, or as `require_counts`.
     """
 
     counts: np.ndarray  # (C,) counts, or expected counts
@@ -46,6 +46,7 @@ class Spectrum(Described):
     def __post_init__(self) -> None:
         if self.counts.shape != (self.axis.channels,):
             raise InputError(f"a spectrum of shape {self.counts.shape} on {self.axis.describe()}: they do not fit")
+        require_counts(self.counts)
 
     @property
     def total(self) -> float:
@@ -61,6 +62,15 @@ class Spectrum(Described):
 def total_counts(counts: np.ndarray, axis: EnergyAxis) -> np.ndarray:
     """Counts above the zero peak of spectra (..., C): (...)."""
     return counts[..., axis.channels_between(LOWEST_KEV, axis.high_kev)].sum(axis=-1, dtype=np.float64)
+
+
+def require_counts(counts: np.ndarray) -> None:
+    """Raise InputError if spectra (..., C) hold what nothing counts: less than none, or no number."""
+    if counts.dtype.kind == "u" or not counts.size or (counts.min() >= 0 and np.isfinite(counts.max())):
+        return
+    wrong = ~(np.isfinite(counts) & (counts >= 0))
+    where = np.unravel_index(int(wrong.argmax()), counts.shape)
+    raise InputError(f"channel {where[-1]} holds {counts[where]:g}; expected counts as measured, no background removed")
 
 
 def is_empty(counts: np.ndarray, axis: EnergyAxis) -> np.ndarray:

@@ -145,6 +145,7 @@ def test_other_units_and_a_line_scan(tmp_path):
         (lambda g: g["axis-0"].attrs.update({"navigate": False}), "its signal axis is not energy alone"),
         (lambda g: g.pop("data"), "holds no counts"),
         (lambda g: g.parent.create_group("second"), "holds 2 signals, expected one"),
+        (lambda g: g["metadata/Signal"].attrs.update({"signal_type": "EELS"}), "signal_type is EELS, expected EDS_SEM"),
     ],
 )
 def test_what_hyperspy_files_may_lack(tmp_path, change, said):
@@ -219,6 +220,30 @@ def ripple(path, counts, **changes):
     data = counts if said["record-by"] == "vector" else np.moveaxis(counts, 2, 0)
     path.with_suffix(".raw").write_bytes(bytes(int(said["offset"])) + np.ascontiguousarray(data).tobytes())
     return path
+
+
+@pytest.mark.parametrize(("value", "said"), [(-3.0, "channel 7 holds -3; expected"), (np.nan, "channel 7 holds nan")])
+def test_what_nothing_counts_is_refused_whatever_the_file(tmp_path, value, said):
+    counts = image((20, 18)).counts.astype("<f4")
+    counts[17, 16, 7] = value
+    for path in (tmp_path / "m.h5", tmp_path / "m.hspy"):
+        write_spectrum_image(path, SpectrumImage(counts, AXIS))
+    for path in (tmp_path / "m.h5", tmp_path / "m.hspy", ripple(tmp_path / "m.rpl", counts)):
+        with open_spectrum_image(path) as read:
+            assert read.part(slice(0, 16), slice(0, 16)).shape == (16, 16, 96)
+            for look in (read.sum, lambda read=read: read.part(slice(16, 20), slice(0, 18))):
+                with pytest.raises(InputError, match=said) as caught:
+                    look()
+                assert str(caught.value).startswith(f"{path}: ")
+    whole = image().spectrum(0, 0)
+    write_hspy(tmp_path / "one.hspy", whole)
+    with h5py.File(tmp_path / "one.hspy", "r+") as file:
+        group = next(iter(file["Experiments"].values()))
+        del group["data"]
+        group["data"] = counts[17, 16]
+    with pytest.raises(InputError, match=said) as caught:
+        read_spectrum(tmp_path / "one.hspy")
+    assert str(caught.value).startswith(f"{tmp_path / 'one.hspy'}: ")
 
 
 @pytest.mark.parametrize("layout", ["vector", "image"])
