@@ -5,7 +5,8 @@ one. Weights and fields that differ by more than chance make them fewer. By area
 a share, so fields are drawn with replacement, or particles where there are too few fields.
 
 What a classifier confuses shifts shares. Where it is known how often it does, the shares by number that would most
-likely have given those seen are stated beside them, never in their place.
+likely have given those seen are stated beside them, never in their place. They are of what was not rejected: a rejected
+particle may be of no class, and says nothing of the others.
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ FEWEST_FOR_DESIGN = 3  # fields from which their spread beyond chance is estimat
 FEWEST_PARTICLES = 5
 SEED = 0  # results can be repeated
 EM_ROUNDS = 500
+DRAWS = 500  # of the shares seen and of the confusion, for the interval of what is corrected
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,7 @@ class Counted:
 class Confusion:
     """How often particles of each class were given each name, in data that the classifier had not seen."""
 
-    counts: np.ndarray  # (classes, names): rows the truth; columns the classes, and `rejected` where there is one more
-
-    def padded(self, names: int) -> np.ndarray:
-        """(classes, names) counts, a column of nothing for names that were never given."""
-        missing = names - self.counts.shape[1]
-        return np.pad(self.counts.astype(float), ((0, 0), (0, max(missing, 0))))
+    counts: np.ndarray  # (classes, names): rows the truth; columns the classes, then `rejected` where that was counted
 
 
 def shares_of(sample: str, counted: Counted, classes: Sequence[str], confusion: Confusion | None = None) -> list[Share]:
@@ -80,7 +77,7 @@ def shares_of(sample: str, counted: Counted, classes: Sequence[str], confusion: 
         counts = np.bincount(counted.name[used], minlength=len(names))
         limits, method = (_by_number if by == "number" else _by_drawing)(counted, amount, used, share, len(names))
         known = confusion if by == "number" else None  # how often large particles are confused is another matter
-        corrected = _corrected(counted, amount, used, known, len(names)) if known is not None else None
+        corrected = _corrected(counted, used, known, len(classes)) if known is not None else None
         for k, name in enumerate(names):
             if name == REJECTED and not counts[k]:
                 continue
@@ -124,16 +121,17 @@ def design_effect(field: np.ndarray, member: np.ndarray, weight: np.ndarray) -> 
 
 
 def deconvolved(seen: np.ndarray, confused: np.ndarray) -> np.ndarray:
-    """Shares (k,) of true classes under which shares `seen` (m,) of names are likeliest, by expectation-maximisation.
+    """Shares (..., k) of true classes under which shares `seen` (..., m) of names are likeliest.
 
-    `confused` (k, m): probability of each name for each true class. Starts from the shares of all classes alike.
+    By expectation-maximisation from the shares of all classes alike. `confused` (..., k, m): probability of each name
+    for each true class.
     """
-    shares = np.full(len(confused), 1 / len(confused))
+    shares = np.full(confused.shape[:-1], 1 / confused.shape[-2])
     for _ in range(EM_ROUNDS):
-        expected = shares @ confused
+        expected = (shares[..., None, :] @ confused)[..., 0, :]
         ratio = np.divide(seen, expected, out=np.zeros_like(expected), where=expected > 0)
-        updated = shares * (confused @ ratio)
-        updated /= max(updated.sum(), 1e-300)
+        updated = shares * (confused @ ratio[..., None])[..., 0]
+        updated /= np.maximum(updated.sum(axis=-1, keepdims=True), 1e-300)
         if np.abs(updated - shares).max() < 1e-7:
             return updated
         shares = updated
@@ -198,21 +196,33 @@ def _drawn(
 
 
 def _corrected(
-    counted: Counted, amount: np.ndarray, used: np.ndarray, confusion: Confusion, names: int
+    counted: Counted, used: np.ndarray, confusion: Confusion, classes: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Corrected shares and their limits, each (classes,): what was seen is drawn again, and so is the confusion."""
-    table = confusion.padded(names)
-    if (table.sum(axis=1) == 0).any():  # a class that was never tested
+    """Corrected shares by number and their limits, each (classes,): what was seen is drawn anew, and the confusion.
+
+    None where nothing was accepted, or nothing of a class in the test.
+    """
+    kept, table = used & (counted.name < classes), confusion.counts.astype(float)
+    if not kept.any() or (table[:, :classes].sum(axis=1) == 0).any():
         return None
-    rng = np.random.default_rng([SEED, 1, int(used.sum())])
-    seen = _shares(counted.name[used], amount[used], names)
-    value = deconvolved(seen, table / table.sum(axis=1, keepdims=True))
-    drawn, _ = _drawn(counted, amount, used, names, rng)
-    if drawn is None:
-        drawn = np.repeat(seen[None], 200, axis=0)
-    found = np.array([
-        deconvolved(row, np.array([rng.dirichlet(counts + 1 / names) for counts in table]))
-        for row in drawn[np.isfinite(drawn).all(axis=1)][:200]
-    ])  # fmt: skip
-    low, high = np.quantile(found, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+    name, field, weight = counted.name[kept], counted.field[kept], counted.weight[kept]
+    seen = _shares(name, weight, classes)
+    n = max(_kish(weight) / max(design_effect(field, name == k, weight) for k in range(classes)), 1.0)
+    rng = np.random.default_rng([SEED, 1, len(name)])
+    drawn = rng.dirichlet(n * seen + 0.5, size=DRAWS)  # Jeffreys' prior: a class not seen may be there all the same
+    confused = np.stack([rng.dirichlet(row + 1 / len(row), size=DRAWS) for row in table], axis=1)
+    value = _of_accepted(seen, table / table.sum(axis=1, keepdims=True))
+    low, high = np.quantile(_of_accepted(drawn, confused), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
     return value, np.minimum(low, value), np.maximum(high, value)
+
+
+def _of_accepted(seen: np.ndarray, confused: np.ndarray) -> np.ndarray:
+    """True shares (..., k) where of the particles that were not rejected shares `seen` (..., k) got each name.
+
+    `confused` (..., k, m): as for `deconvolved`, with `rejected` behind the classes. A class that is rejected more
+    often than others is more frequent than it is among those accepted.
+    """
+    named = confused[..., : seen.shape[-1]]
+    accepted = named.sum(axis=-1)
+    shares = deconvolved(seen, named / accepted[..., None]) / accepted
+    return shares / shares.sum(axis=-1, keepdims=True)

@@ -109,6 +109,42 @@ def test_correction_stands_beside_and_goes_the_right_way():
     assert found["mineral"].corrected == pytest.approx(0.8, abs=0.003)
 
 
+def test_rejected_particles_have_no_part_in_the_correction():
+    """Nor in its interval: of a class that was tested with few particles they say no more than of the others."""
+    confusion = Confusion(np.diag([1000, 1000, 20]))
+    classes, accepted = ("mineral", "salt", "pollen"), [0] * 500 + [1] * 500
+    without = by(shares_of("a", counted(accepted), classes, confusion), "number")
+    rejecting = by(shares_of("a", counted([*accepted, *[3] * 300]), classes, confusion), "number")
+    of = lambda share: (share.corrected, share.corrected_low_95, share.corrected_high_95)
+    assert [of(rejecting[name]) for name in classes] == [of(without[name]) for name in classes]
+    assert 0 < without["pollen"].corrected_high_95 < 0.01  # of 1,000 particles none, as Wilson's limit of 0.004
+
+
+def test_a_class_that_is_rejected_more_often_is_more_frequent_than_it_seems():
+    confusion = Confusion(np.array([[950, 0, 50], [0, 500, 500]]))
+    found = by(shares_of("a", counted([0] * 760 + [1] * 100 + [2] * 140), CLASSES, confusion), "number")
+    assert found["salt"].corrected == pytest.approx(0.2, abs=0.003)  # of 800 minerals and 200 salts
+
+
+@pytest.mark.parametrize("strangers", [0.0, 0.4])
+def test_corrected_intervals_hold_the_true_shares(strangers, monkeypatch):
+    """Of samples in which so large a share is of no class and rejected, beside what is rejected of the classes."""
+    true = np.array([0.6, 0.37, 0.03])
+    names = np.array([[0.87, 0.08, 0.0, 0.05], [0.1, 0.8, 0.05, 0.05], [0.02, 0.08, 0.7, 0.2]])
+    monkeypatch.setattr("sem_train.classification.shares.DRAWS", 200)
+    rng, held = np.random.default_rng(3), []
+    for _ in range(100):
+        tested = Confusion(np.array([rng.multinomial(n, row) for n, row in zip((300, 300, 40), names, strict=True)]))
+        given = rng.multinomial(300, [*(1 - strangers) * (true @ names)[:3], strangers + (1 - strangers)
+                                      * (true @ names)[3]])  # fmt: skip
+        nothing = np.full(300, np.nan)
+        seen = counted(np.repeat(np.arange(4), given), area=nothing, volume=nothing)
+        found = by(shares_of("a", seen, ("a", "b", "c"), tested), "number")
+        held.append([found[n].corrected_low_95 <= t <= found[n].corrected_high_95
+                     for n, t in zip("abc", true, strict=True)])  # fmt: skip
+    assert np.all(np.mean(held, axis=0) >= 0.9), np.mean(held, axis=0)
+
+
 def test_a_class_that_was_never_tested_leaves_nothing_corrected():
     found = shares_of("a", counted([0, 1, 1, 0, 0]), CLASSES, Confusion(np.array([[10, 0], [0, 0]])))
     assert all(share.corrected is None for share in found)
