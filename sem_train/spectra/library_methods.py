@@ -16,6 +16,7 @@ from sem_train.spectra.draws import Drawer
 from sem_train.spectra.model import SpectralModel
 from sem_train.spectra.named import Named, labels_of
 from sem_train.spectra.references import References
+from semforge.spectra import EnergyAxis
 
 TRAINING_SPECTRA = 6000  # drawn as those of the network are, without mixtures
 COMPONENTS = 30
@@ -36,11 +37,12 @@ class LibraryMethod:
     estimator: Any
     classes: int
     fewest: int
+    axis: EnergyAxis
 
     def named(self, counts: np.ndarray) -> Named:
         scores = np.zeros((len(counts), self.classes), np.float32)
         scores[:, self.estimator.classes_] = self.estimator.predict_proba(roots(counts))
-        return Named(labels_of(scores, counts, self.fewest), scores)
+        return Named(labels_of(scores, counts, self.fewest, self.axis), scores)
 
 
 def library_methods(model: SpectralModel, references: References) -> list[LibraryMethod]:
@@ -50,7 +52,7 @@ def library_methods(model: SpectralModel, references: References) -> list[Librar
     inputs, true = roots(drawn.counts.numpy()), drawn.shares.numpy().argmax(-1)
     fewest = model.config.reject.fewest_counts
     return [
-        LibraryMethod(f"scikit-learn {name}", make().fit(inputs, true), len(model.classes), fewest)
+        LibraryMethod(f"scikit-learn {name}", make().fit(inputs, true), len(model.classes), fewest, model.axis)
         for name, make in ESTIMATORS.items()
     ]
 

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from sem_train.spectra.named import Method
+from sem_train.spectra.named import UNCLASSIFIED, Method
 from sem_train.spectra.scenes import BLOCK_BYTES, SpectralImage, binned
-from semforge.spectra import EnergyAxis, rebinned
+from semforge.spectra import EnergyAxis, is_empty, rebinned
 
 T = TypeVar("T")
 
@@ -61,6 +61,7 @@ def map_image(
         flat = rebinned(squares, image.axis, axis, image.beam_kev).reshape(-1, axis.channels)
         named = method.named(flat)
         shape = squares.shape[:2]
+        named.labels[is_empty(squares, image.axis).ravel()] = UNCLASSIFIED  # on its own axis as well
         labels[where], scores[where] = named.labels.reshape(shape), named.scores.reshape(*shape, -1)
         counted[where] = flat.sum(-1, dtype=np.float64).reshape(shape)
         unmixed = named.shares is not None

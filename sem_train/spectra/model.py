@@ -63,7 +63,7 @@ class SpectralModel:
     def named(self, counts: np.ndarray) -> Named:
         """The class of each spectrum; UNCLASSIFIED with too few counts, too little confidence, or like none."""
         probabilities, distance = self._in_batches(counts)
-        labels = labels_of(probabilities, counts, self.config.reject.fewest_counts)
+        labels = labels_of(probabilities, counts, self.config.reject.fewest_counts, self.axis)
         doubtful = probabilities.max(-1, initial=0) < self.config.reject.lowest_confidence
         labels[(distance > 1) | doubtful] = UNCLASSIFIED
         return Named(labels, probabilities, probabilities, distance)

@@ -5,6 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
+from semforge.spectra import EnergyAxis, total_counts
+
 UNCLASSIFIED = -1
 
 
@@ -35,10 +37,15 @@ class Method(Protocol):
     name: str
 
     def named(self, counts: np.ndarray) -> Named:
-        """The class of each spectrum. One of too few counts is UNCLASSIFIED, an empty one always."""
+        """The class of each spectrum. One of too few counts is UNCLASSIFIED, an empty one always.
+
+        Counts in the zero peak are none.
+        """
 
 
-def labels_of(scores: np.ndarray, counts: np.ndarray, fewest: int) -> np.ndarray:
-    """(N,) int16: best class of each spectrum, UNCLASSIFIED where it has fewer counts than `fewest` or none."""
-    total = counts.sum(-1)
-    return np.where((total >= max(fewest, 1)), scores.argmax(-1), UNCLASSIFIED).astype(np.int16)
+def labels_of(scores: np.ndarray, counts: np.ndarray, fewest: int, axis: EnergyAxis) -> np.ndarray:
+    """(N,) int16: best class of each spectrum, UNCLASSIFIED where it has fewer counts than `fewest` or none.
+
+    What lies in the zero peak of `axis` are no counts.
+    """
+    return np.where(total_counts(counts, axis) >= max(fewest, 1), scores.argmax(-1), UNCLASSIFIED).astype(np.int16)

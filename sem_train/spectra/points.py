@@ -10,7 +10,7 @@ import torch
 from sem_train.spectra.model import SpectralModel
 from sem_train.spectra.named import UNCLASSIFIED
 from sem_train.spectra.network import spectra_input
-from semforge.spectra import Spectrum, read_spectrum
+from semforge.spectra import Spectrum, read_spectrum, total_counts
 from semforge.spectra.lines import Line, lines_of
 
 BEST = 3
@@ -64,12 +64,12 @@ def name_spectrum(model: SpectralModel, path: Path, spectrum: Spectrum) -> Named
     named = model.named(counts)
     order = np.argsort(-named.scores[0])[:BEST]
     best = tuple((model.classes[k], float(named.scores[0, k])) for k in order)
-    distance, total = float(named.distance[0]), float(counts.sum())
-    label = int(named.labels[0])
-    empty = total < 1
+    distance, total = float(named.distance[0]), float(total_counts(counts[0], model.axis))
+    empty = spectrum.empty or total < 1
+    label = UNCLASSIFIED if empty else int(named.labels[0])
     return NamedSpectrum(
         path, spectrum, () if empty else best, None if label == UNCLASSIFIED else model.classes[label],
-        _why(model, total, distance, best) if label == UNCLASSIFIED else "", distance, total,
+        _why(model, 0.0 if empty else total, distance, best) if label == UNCLASSIFIED else "", distance, total,
         () if empty else deciders(model, counts[0], int(order[0])), model.beam_note(spectrum.beam_kev),
     )  # fmt: skip
 

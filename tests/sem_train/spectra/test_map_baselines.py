@@ -7,6 +7,7 @@ from scipy.optimize import nnls
 from sem_train.spectra import angles, feature_fitting, least_squares
 from sem_train.spectra.background import without_background
 from sem_train.spectra.named import UNCLASSIFIED, labels_of
+from semforge.spectra import EnergyAxis
 
 ENERGIES = np.arange(300) * 0.02
 
@@ -90,4 +91,7 @@ def test_shares_are_of_counts_and_none_of_an_empty_spectrum():
 def test_an_empty_spectrum_has_no_name_whatever_is_asked_for(fewest):
     counts = np.zeros((2, 300))
     counts[1, 50] = 10
-    assert labels_of(np.array([[0.1, 0.9], [0.1, 0.9]]), counts, fewest).tolist() == [UNCLASSIFIED, 1]
+    axis = EnergyAxis(300, 10.0)
+    assert labels_of(np.array([[0.1, 0.9], [0.1, 0.9]]), counts, fewest, axis).tolist() == [UNCLASSIFIED, 1]
+    counts[0, :10] = 5000  # a zero peak
+    assert labels_of(np.array([[0.1, 0.9], [0.1, 0.9]]), counts, fewest, axis).tolist() == [UNCLASSIFIED, 1]

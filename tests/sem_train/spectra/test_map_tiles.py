@@ -14,6 +14,7 @@ from sem_train.spectra.scenes import InMemory, Scene, SpectralImage, binned, maj
 from sem_train.spectra.scoring import at_boundaries, score
 from sem_train.spectra.tables import shares_of_map
 from semforge.errors import InputError
+from semforge.spectra import EnergyAxis
 
 COUNTS, LABELS = labelled_counts()
 
@@ -66,6 +67,16 @@ def test_empty_pixels_stay_unclassified_and_nothing_warns(tiny_model, method):
     found = mapped(tiny_model, counts, method)
     assert (found.labels[:5] == UNCLASSIFIED).all()
     assert (found.labels[5:] >= 0).mean() > 0.9
+
+
+@pytest.mark.parametrize("method", ["network", "sam", "bff", "nnls", "likelihood"])
+@pytest.mark.parametrize("axis", [AXIS, EnergyAxis(256, 20.0)])
+def test_pixels_of_a_zero_peak_alone_stay_unclassified(tiny_model, method, axis):
+    counts = np.zeros((3, 4, axis.channels), np.uint16)
+    counts[..., : axis.channel_of(0.08) + 1] = 9000
+    namer = method_of(method, tiny_model, lambda: gather(tiny_model.config.data)[0])
+    found = map_image(namer, tiny_model.classes, SpectralImage("scan", InMemory(counts), axis, 15.0, 0.5), AXIS)
+    assert (found.labels == UNCLASSIFIED).all()
 
 
 def test_binning_sums_counts_and_gives_back_an_image_of_the_same_size(tiny_model):
