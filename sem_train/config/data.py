@@ -11,13 +11,16 @@ from sem_train.config.shared import PATCH_PX, Share
 from semforge.settings import Settings
 
 
+MOST_SCALE = 4
+
+
 class SyntheticData(Settings):
     """Samples of a shard or dataset.h5."""
 
     path: Path
     held_out: int = Field(0, ge=0)  # the last n samples are for validation and never trained on
     limit: PositiveInt | None = None  # use only the first n samples
-    scale: float | None = Field(None, gt=0, le=1)  # resized by this; left out: as all images
+    scale: float | None = Field(None, gt=0, le=MOST_SCALE)  # resized by this; left out: as all images
     # new: training takes new micrographs of the specimens every epoch, of samples rendered with imaging.keep_passes
     imaging: Literal["stored", "new"] = "stored"
     made_by: str | None = None  # the command that makes the file, told to who lacks it
@@ -52,7 +55,8 @@ class DataSettings(Settings):
     # share of real crops in a batch, constant or annealed; left out: all of what there is, else half
     real_fraction: Share | AnnealedShare | None = None
     crop_px: int = Field(256, ge=PATCH_PX, multiple_of=PATCH_PX)
-    scale: float = Field(1.0, gt=0, le=1)  # images are resized by this, in training and in prediction
+    # images are resized by this, in training and in prediction; above 1 for networks that decide at a part of the size
+    scale: float = Field(1.0, gt=0, le=MOST_SCALE)
     # of grey levels, in training and in prediction
     normalisation: Literal["percentile", "standard", "none", "clahe", "reference"] = "percentile"
     reference_levels: tuple[float, ...] = ()  # quantiles for `reference`; left out: taken from the training images

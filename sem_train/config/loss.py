@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from sem_train.config.shared import NonNegative
 from semforge.settings import Settings
 
+ClassWeights = Literal["none", "inverse_frequency", "median_frequency"] | tuple[NonNegative, ...]
+
 
 class LossSettings(Settings):
     """Factor of each loss in the sum that is minimised, 0 for none of it, and weights of the classes in all of them."""
@@ -20,8 +22,8 @@ class LossSettings(Settings):
     tversky_beta: NonNegative = 0.7  # and of false negatives
     lovasz: NonNegative = 0.0
     boundary: NonNegative = 0.0  # about 0.01, beside another: distances are in pixels
-    class_weights: Literal["none", "inverse_frequency", "median_frequency"] | tuple[NonNegative, ...] = "none"
-    weight_cap: float = Field(10.0, ge=1)  # limit of weights from frequencies
+    class_weights: ClassWeights = "median_frequency"
+    weight_cap: float = Field(2.0, ge=1)  # limit of weights from frequencies: higher ones pull borders outwards
 
     @model_validator(mode="after")
     def _is_a_loss(self) -> "LossSettings":

@@ -192,11 +192,12 @@ def test_small_pictures_are_extended_without_labels(tmp_path):
     assert torch.isfinite(image).all()
 
 
-def test_scale_shrinks_image_and_labels_alike(tmp_path):
+@pytest.mark.parametrize(("scale", "size"), [(0.5, 24), (2, 96)])
+def test_scale_resizes_image_and_labels_alike(tmp_path, scale, size):
     pictures, _ = synthetic_pictures(SyntheticData(path=write_shard(tmp_path / "s.h5", size=48)), MAP)
-    data = DataSettings(synthetic=[SyntheticData(path="s.h5")], scale=0.5)
+    data = DataSettings(synthetic=[SyntheticData(path="s.h5")], scale=scale)
     image, labels = WholePictures(pictures, data)[0]
-    assert image.shape == (1, 24, 24) and labels.shape == (24, 24)
+    assert image.shape == (1, size, size) and labels.shape == (size, size)
     assert labels[0, 0] == 0 and labels[-1, -1] == 2
 
 

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,6 +55,17 @@ def test_depth_and_gain_of_the_image_do_not_matter(run):
     expected = model.predict(image).labels
     np.testing.assert_array_equal(model.predict(image.astype(np.uint16) * 257).labels, expected)
     np.testing.assert_array_equal(model.predict(image.astype(np.float32) / 510).labels, expected)
+
+
+@pytest.mark.parametrize("scale", [0.5, 2])
+def test_the_network_sees_the_image_at_its_scale(run, scale):
+    seen = []
+    model = load_run(run)
+    data = model.config.data.model_copy(update={"scale": scale})
+    model = replace(model, config=model.config.model_copy(update={"data": data}))
+    model.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-2:]))
+    assert model.predict(np.zeros((64, 64), dtype=np.uint8)).labels.shape == (64, 64)
+    assert seen == [(64 * scale, 64 * scale)]
 
 
 def test_model_needs_nothing_but_its_checkpoint(run):

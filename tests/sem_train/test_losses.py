@@ -264,6 +264,14 @@ def test_run_trains_and_validates_with_every_loss(tmp_path):
     assert math.isfinite(scores["val_loss"]) and math.isfinite(scores["train_loss"])
 
 
+def test_loss_if_not_told_is_dice_and_cross_entropy_by_frequency_within_two():
+    settings = LossSettings()
+    assert (settings.dice, settings.cross_entropy) == (1, 1)
+    weights = class_weights(settings, np.array([0.75, 0.20, 0.05]), CLASSES)
+    np.testing.assert_allclose(weights, [0.5, 1, 2])
+    assert list(LossSum(settings).factors) == ["dice", "cross_entropy"]
+
+
 def test_class_weights_from_frequencies():
     share = np.array([0.8, 0.16, 0.04])
     weights = lambda how, cap: class_weights(LossSettings(class_weights=how, weight_cap=cap), share, CLASSES)
@@ -277,6 +285,6 @@ def test_class_weights_from_frequencies():
 
 @pytest.mark.parametrize(("how", "expected"), [("inverse_frequency", [1, 9, 9]), ("median_frequency", [5 / 9, 5, 5])])
 def test_class_that_training_never_shows_counts_like_the_rarest_and_is_named(how, expected, caplog):
-    found = class_weights(LossSettings(class_weights=how), np.array([0.9, 0.0, 0.1]), CLASSES)
+    found = class_weights(LossSettings(class_weights=how, weight_cap=10), np.array([0.9, 0.0, 0.1]), CLASSES)
     np.testing.assert_allclose(found, expected)
     assert "shows b;" in caplog.text

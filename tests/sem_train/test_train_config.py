@@ -48,6 +48,7 @@ def test_settings_survive_being_stored():
     [("training.stepz=3", r"training\.stepz: unknown key; did you mean 'steps'"),
      ("training.steps=0", "training.steps: input should be greater than 0"),
      ("data.crop_px=100", "data.crop_px: input should be a multiple of 32"),
+     ("data.scale=5", "data.scale: input should be less than or equal to 4"),
      ("data.real_fraction=0.5", "'real_fraction' is above 0 but there is no 'real' data"),
      ("data.synthetic=[]", "neither 'synthetic' nor 'real' data"),
      ("loss.class_weights=[1]", "has 1 values, expected 2"),
