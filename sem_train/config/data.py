@@ -10,7 +10,6 @@ from sem_train.config.mixing import AnnealedShare, require_what_is_mixed
 from sem_train.config.shared import PATCH_PX, Share
 from semforge.settings import Settings
 
-
 MOST_SCALE = 4
 
 
