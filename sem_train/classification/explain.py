@@ -44,7 +44,12 @@ def grad_cam(maps: nn.Module, logits: Callable[[], torch.Tensor], target: int, s
     it on one particle and gives (1, classes).
     """
     kept: list[torch.Tensor] = []
-    hook = maps.register_forward_hook(lambda module, inputs, output: kept.append(output))
+
+    def keep(module: nn.Module, inputs: object, output: torch.Tensor) -> torch.Tensor:
+        kept.append(output.detach().requires_grad_())  # what is asked for is by the maps, so weights may be frozen
+        return kept[-1]
+
+    hook = maps.register_forward_hook(keep)
     try:
         with torch.enable_grad():
             score = logits()[0, target]

@@ -96,8 +96,10 @@ class Corner(nn.Module):
         return (self.maps(x) * self.mask).sum(dim=(2, 3))
 
 
-def test_grad_cam_is_hot_where_the_evidence_is():
+@pytest.mark.parametrize("frozen", [False, True])
+def test_grad_cam_is_hot_where_the_evidence_is(frozen):
     network, x = Corner(), torch.zeros(1, 1, 8, 8)
+    network.maps.requires_grad_(not frozen)
     x[0, 0, :3, :3] = 1
     heat = grad_cam(network.maps, lambda: network(x), target=1, side_px=32)
     assert heat.shape == (32, 32) and heat.max() == pytest.approx(1)
