@@ -117,7 +117,7 @@ def _describe(error: ValidationError, model: type[Settings]) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     found = "" if isinstance(problem["input"], dict | list) else f" (found {problem['input']!r})"
-    return f"{where}: {message}{found}"
+    return f"{where}: {message}{found}" if problem["loc"] else message  # of the file as a whole
 
 
 _RANK = {"extra_forbidden": 0, "value_error": 0, "greater_than": 0, "greater_than_equal": 0,
@@ -125,14 +125,14 @@ _RANK = {"extra_forbidden": 0, "value_error": 0, "greater_than": 0, "greater_tha
          "model_type": 3, "dict_type": 3, "float_type": 2, "int_type": 2}  # fmt: skip
 
 
-_ALTERNATIVES = ("function-", "constrained-")  # how pydantic names those of a union that have checks
+_ALTERNATIVES = ("function-", "constrained-", "literal[")  # how pydantic names those of a union that have checks
 
 
 def _where(location: tuple[int | str, ...]) -> str:
     """The place in the file as a person writes it: layers[1].thickness_um."""
     if len(location) > 1 and str(location[-1]).startswith(_ALTERNATIVES):
         location = location[:-1]
-    *parents, last = location or ("file",)
+    *parents, last = location or ("",)
     text = ""
     for part in [*(p for p in parents if not _is_union_tag(p)), last]:
         if isinstance(part, int):

@@ -43,7 +43,10 @@ class ModelSettings(Settings):
         options = MODEL_OPTIONS[name]
         strange = [key for key in given if key in cls.model_fields and key not in ANY_MODEL and key not in options]
         if strange:
-            raise ValueError(f"{strange[0]!r} is not a setting of {name}, which has {', '.join(options)}")
+            raise ValueError(
+                f"{strange[0]!r} is not a setting of {name}, which has {', '.join(options)}; "
+                f"another network is set as a whole, e.g. model='{{name: {name}}}'"
+            )
         return {**options, **given}
 
     @model_validator(mode="after")
