@@ -25,6 +25,9 @@ from semforge.settings import Settings, load_settings
 VIEWS = {"both": "picture and spectrum", "image": "picture alone", "spectrum": "spectrum alone"}
 
 
+Recall = tuple[float, float, float]  # with the ends of its 95 % interval; NaN without particles
+
+
 class EvaluationData(Settings):
     """Labelled particles to be tested on, in a YAML file."""
 
@@ -79,18 +82,20 @@ class Result:
 
     @property
     def confusion(self) -> np.ndarray:
-        """Particles (k, k) of a true class (row) that were named another (column)."""
-        known = self.of_a_class
-        return confusion(self.labels[known], self.probabilities[known].argmax(axis=1), self.probabilities.shape[1])
+        """Particles (k, k + 1) of a true class (row) by the class that they were named (column), last rejected."""
+        known, k = self.of_a_class, self.probabilities.shape[1]
+        named = np.where(self.rejected[known], k, self.probabilities[known].argmax(axis=1))
+        return confusion(self.labels[known], named, k + 1)[:k]
 
     @property
-    def recalls(self) -> list[tuple[float, float, float]]:
-        """Recall of each class, with the ends of its 95 % interval; NaN without particles."""
-        rows = []
-        for i, row in enumerate(self.confusion):
-            share = float(row[i] / row.sum()) if row.sum() else float("nan")
-            rows.append((share, *wilson(int(row[i]), int(row.sum()))))
-        return rows
+    def recalls(self) -> list[Recall]:
+        """Recall of each class by its likeliest class, rejected or not."""
+        return self._recalls(self.right)
+
+    @property
+    def recalls_less_rejected(self) -> list[Recall]:
+        """Recall of each class where a particle that was rejected is missed."""
+        return self._recalls(self.right & ~self.rejected[self.of_a_class])
 
     @property
     def calibration_error(self) -> float:
@@ -102,6 +107,10 @@ class Result:
         """Share that was named rightly of the particles of a class that were not rejected."""
         accepted = ~self.rejected[self.of_a_class]
         return float(self.right[accepted].mean()) if accepted.any() else float("nan")
+
+    def _recalls(self, hit: np.ndarray) -> list[Recall]:
+        labels = self.labels[self.of_a_class]
+        return [_recall(hit[labels == i]) for i in range(self.probabilities.shape[1])]
 
     def rejected_share(self, unknown: bool) -> float:
         """Share of the particles of no class, or of a class, that were rejected; NaN without any."""
@@ -184,6 +193,10 @@ def _result(
     named = classifier.named(Inputs(*(x[chosen] for x in inputs)))
     own = particles[there]
     return Result(view, level, own.names, own.groups, own.labels, own.counts, named.probabilities, named.rejected)
+
+
+def _recall(hit: np.ndarray) -> Recall:
+    return (float(hit.mean()) if len(hit) else float("nan"), *wilson(int(hit.sum()), len(hit)))
 
 
 def _of_no_class(unknown: Sequence[str], classifier: TrainedClassifier) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from sem_train.classification.calibration import reliability
 from sem_train.classification.evaluation import ClassifierEvaluation, Result
+from sem_train.classification.shares import REJECTED
 from sem_train.provenance import commit, machine, versions
 from semforge.files import whole_file, write_text
 from semforge.numbers import finite
@@ -51,11 +52,12 @@ def summary(evaluation: ClassifierEvaluation) -> Any:
         level = "as they are" if r.at_most_counts is None else f"≤ {r.at_most_counts}"
         table.add_row(r.view, level, str(int(r.of_a_class.sum())), f"{r.accuracy:.3f}", f"{low:.3f} to {high:.3f}",
                       f"{r.macro_f1:.3f}", f"{r.calibration_error:.3f}", f"{rejected:.3f}")  # fmt: skip
-    recalls = ", ".join(
+    said = lambda recalls: ", ".join(
         f"{name} {share:.3f} ({low:.3f} to {high:.3f})"
-        for name, (share, low, high) in zip(evaluation.classes, first.recalls, strict=True)
+        for name, (share, low, high) in zip(evaluation.classes, recalls, strict=True)
     )
-    table.caption = f"recall: {recalls}"
+    table.caption = f"recall, rejected or not: {said(first.recalls)}"
+    table.caption += f"; what is rejected counted as missed: {said(first.recalls_less_rejected)}"
     unknown = first.rejected_share(unknown=True)
     if not math.isnan(unknown):
         table.caption += f"; of what is of no class {unknown:.3f} are rejected"
@@ -70,10 +72,12 @@ def _result(evaluation: ClassifierEvaluation, r: Result) -> dict[str, Any]:
         "expected_calibration_error": r.calibration_error, "accuracy_of_accepted": r.accuracy_of_accepted,
         "rejected_of_a_class": r.rejected_share(unknown=False), "rejected_of_no_class": r.rejected_share(unknown=True),
         "recall": {
-            name: {"recall": share, "interval": [low, high], "particles": int(row.sum())}
-            for name, (share, low, high), row in zip(evaluation.classes, r.recalls, r.confusion, strict=True)
+            name: {"recall": share, "interval": [low, high], "particles": int(row.sum()),
+                   "recall_less_rejected": less[0], "interval_less_rejected": list(less[1:])}
+            for name, (share, low, high), less, row in
+            zip(evaluation.classes, r.recalls, r.recalls_less_rejected, r.confusion, strict=True)
         },
-        "confusion": r.confusion.tolist(),
+        "confusion": r.confusion.tolist(), "confusion_columns": [*evaluation.classes, REJECTED],
     }  # fmt: skip
 
 
@@ -90,7 +94,7 @@ def _particles(evaluation: ClassifierEvaluation) -> str:
 
 
 def _confusion(evaluation: ClassifierEvaluation) -> str:
-    rows = [",".join(["class", *evaluation.classes])]
+    rows = [",".join(["class", *evaluation.classes, REJECTED])]
     for name, row in zip(evaluation.classes, evaluation.results[0].confusion, strict=True):
         rows.append(",".join([name, *map(str, row)]))
     return "\n".join(rows) + "\n"
@@ -98,12 +102,13 @@ def _confusion(evaluation: ClassifierEvaluation) -> str:
 
 def _scores(evaluation: ClassifierEvaluation) -> str:
     recalls = [f"{what}_{name}" for name in evaluation.classes for what in ("recall", "recall_low", "recall_high")]
+    less = [f"recall_less_rejected_{name}" for name in evaluation.classes]
     head = ["seen", "at_most_counts", "particles", "accuracy", "accuracy_low", "accuracy_high", "macro_f1",
-            "calibration_error", "rejected", *recalls]  # fmt: skip
+            "calibration_error", "rejected", *recalls, *less]  # fmt: skip
     lines = [",".join(head)]
     for r in evaluation.results:
         numbers = [r.accuracy, *r.accuracy_interval, r.macro_f1, r.calibration_error, r.rejected_share(unknown=False),
-                   *(x for recall in r.recalls for x in recall)]  # fmt: skip
+                   *(x for recall in r.recalls for x in recall), *(x for x, *_ in r.recalls_less_rejected)]  # fmt: skip
         level = "" if r.at_most_counts is None else str(r.at_most_counts)
         lines.append(",".join([r.view, level, str(int(r.of_a_class.sum())), *(_number(x) for x in numbers)]))
     return "\n".join(lines) + "\n"
@@ -126,7 +131,8 @@ def _picture(path: Path, evaluation: ClassifierEvaluation) -> None:
     for i, j in np.ndindex(counts.shape):
         ink = "white" if shares[i, j] > 0.6 else "black"
         left.text(j, i, str(counts[i, j]), ha="center", va="center", color=ink)
-    left.set_xticks(range(len(classes)), classes, rotation=40, ha="right")
+    left.axvline(len(classes) - 0.5, color="grey", linewidth=0.8)
+    left.set_xticks(range(len(classes) + 1), [*classes, REJECTED], rotation=40, ha="right")
     left.set_yticks(range(len(classes)), classes)
     left.set(xlabel="named", ylabel="is", title=f"{first.view}: accuracy {first.accuracy:.3f}")
     right.plot([0, 1], [0, 1], color="grey", linewidth=0.8)

@@ -12,9 +12,11 @@ from typer.testing import CliRunner
 
 from sem_train.__main__ import app
 from sem_train.classification.comparison import CellResult, compared, run_comparison
-from sem_train.classification.evaluation import evaluate_classifier, thinned_to
+from sem_train.classification.evaluation import Result, evaluate_classifier, thinned_to
 from sem_train.classification.experiment import ClassifyExperiment, plan_classify_cells
+from sem_train.classification.naming import read_confusion
 from sem_train.classification.scoring import accuracy_interval, confusion, macro_f1, wilson
+from sem_train.classification.sources import UNKNOWN
 from sem_train.classification.training import fit_classifier
 from semforge.cli import console
 from semforge.errors import InputError
@@ -54,6 +56,17 @@ def test_thinned_spectra_have_about_so_many_counts():
     assert (thinned[:100] == 1).all() and thinned.dtype == np.uint16
     assert abs(thinned[100:].sum(axis=1).mean() - 100) < 3
     assert abs(thinned[100:].sum(axis=1).std() - math.sqrt(90)) < 2
+
+
+def test_what_is_rejected_has_a_column_of_its_own():
+    """Of three discs one is taken for a square and one is rejected, of two squares one is, so is a stranger."""
+    labels, names = np.array([0, 0, 0, 1, 1, UNKNOWN]), np.arange(6).astype(str)
+    rejected = np.array([0, 0, 1, 1, 0, 1], bool)
+    result = Result("both", None, names, names, labels, np.zeros(6), np.eye(2)[[0, 1, 0, 1, 1, 0]], rejected)
+    assert result.confusion.tolist() == [[1, 1, 1], [0, 1, 1]]
+    assert [share for share, *_ in result.recalls] == [pytest.approx(2 / 3), 1.0]
+    assert [share for share, *_ in result.recalls_less_rejected] == [pytest.approx(1 / 3), 0.5]
+    assert result.recalls[0][1:] == wilson(2, 3)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +117,11 @@ def test_tables_and_picture_are_written(run):
     assert json.loads((folder / "scores.json").read_text()) == scores
     first = scores["results"][0]
     assert first["particles"] == 24 and sum(map(sum, first["confusion"])) == 24
+    assert first["confusion_columns"] == ["disc", "square", "bar", "rejected"]
+    table = [line.split(",") for line in (folder / "confusion.csv").read_text().splitlines()]
+    assert table[0] == ["class", *first["confusion_columns"]]
+    known = read_confusion(folder / "confusion.csv", ("disc", "square", "bar"))
+    assert known.counts.tolist() == first["confusion"]
     low, high = first["recall"]["disc"]["interval"]
     assert low <= first["recall"]["disc"]["recall"] <= high
     rows, results = (list(csv.DictReader((folder / name).read_text().splitlines())) for name in
