@@ -7,13 +7,16 @@ import numpy as np
 from PIL import Image
 
 from sem_train.classification import shares as counting
+from sem_train.classification.class_spectra import SUFFIX as XRAYS
+from sem_train.classification.class_spectra import read_xrays, together
 from sem_train.classification.particle_pictures import read_pictures
 from sem_train.classification.particle_records import SUFFIX, ParticlesRecord, read_folder, read_particles
-from sem_train.spectra.contents import UNNAMED, Card, Share, ShownPhases, ShownPicture, ShownTable, Value
+from sem_train.spectra.contents import UNNAMED, Card, Share, ShownElements, ShownPhases, ShownPicture, ShownTable, Value
 from sem_train.spectra.page import write_page
 
 MOST_ROWS = 200  # of a field's table; the CSV has them all
 MOST_ELEMENTS = 4
+MAPPED_FIELDS = 6  # micrographs whose element maps are shown: each has as many bytes as its picture
 ABOUT = "Particles classified by picture and X-ray spectrum"
 TITLES = {"number": "by number", "area": "by area", "volume": "by volume, estimated"}
 
@@ -22,6 +25,11 @@ def write_particle_page(path: Path, folder: Path) -> None:
     """Write the page of a folder that `sem-train classify predict` wrote. Raises InputError if it is none."""
     batch = read_folder(folder)
     records = [read_particles(folder / f"{name}{SUFFIX}") for name in batch.images]
+    xrays = [read_xrays(folder / f"{name}{XRAYS}") for name in batch.images]
+    spectra = together([one for one, _ in xrays if one is not None])
+    mapped = [k for k, (_, maps) in enumerate(xrays) if maps is not None]
+    maps = {k: xrays[k][1] for k in mapped[:MAPPED_FIELDS]}
+    cards = [_card(record, folder, batch.classes, maps.get(k)) for k, record in enumerate(records)]
     samples = list(dict.fromkeys(share.sample for share in batch.shares))
     count = sum(len(record.particles) for record in records)
     named = sum(bool(p.name) for record in records for p in record.particles)
@@ -34,8 +42,9 @@ def write_particle_page(path: Path, folder: Path) -> None:
     only = [s for s in batch.shares if s.by == "number"] if len(samples) == 1 else []
     write_page(
         path, samples[0] if len(samples) == 1 else f"{len(samples)} samples",
-        [_card(record, folder, batch.classes) for record in records], about=ABOUT, keys=keys, warnings=warnings,
+        cards, about=ABOUT, keys=keys, warnings=warnings,
         shares=[Share(s.name, s.share, s.low_95, s.high_95, s.count) for s in only],
+        spectra=() if spectra is None else spectra.shown(batch.classes),
         tables=[_share_table(batch.shares, by) for by in TITLES if any(s.by == by for s in batch.shares)],
         provenance=batch.provenance, command=batch.command,
     )  # fmt: skip
@@ -57,7 +66,7 @@ def _share_table(shares: Sequence[counting.Share], by: str) -> ShownTable:
     return ShownTable(f"Class shares {TITLES[by]}", headings, tuple(cells), note)
 
 
-def _card(record: ParticlesRecord, folder: Path, classes: Sequence[str]) -> Card:
+def _card(record: ParticlesRecord, folder: Path, classes: Sequence[str], maps: ShownElements | None) -> Card:
     facts = [f"{record.width_px} × {record.height_px} pixels", f"{len(record.particles)} particles", record.separation]
     if record.pixel_size_um:
         facts.insert(1, f"{record.pixel_size_um:.4g} µm a pixel")
@@ -69,7 +78,8 @@ def _card(record: ParticlesRecord, folder: Path, classes: Sequence[str]) -> Card
     )  # fmt: skip
     shown = _phases(record, folder, classes) if record.particles else None
     return Card(record.name, tuple(filter(None, facts)), (*record.warnings, *record.problems), phases=shown,
-                pictures=pictures, tables=(_particle_table(record),) if record.particles else ())  # fmt: skip
+                elements=maps, pictures=pictures,
+                tables=(_particle_table(record),) if record.particles else ())  # fmt: skip
 
 
 def _why(lines: Sequence[tuple[str, float]], confidence: float | None) -> str:

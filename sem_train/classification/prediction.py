@@ -14,6 +14,8 @@ from pydantic import Field, model_validator
 from blender_gen.sample import SampleFile
 from sem_train.analysis.inputs import jobs_of
 from sem_train.analysis.record import Failure
+from sem_train.classification.class_spectra import SUFFIX as XRAYS
+from sem_train.classification.class_spectra import class_spectra, stored_maps, write_xrays
 from sem_train.classification.field import Frame, Names, named_particles
 from sem_train.classification.particle_pictures import files_of, write_pictures
 from sem_train.classification.particle_records import SUFFIX, ParticlesRecord, read_particles, write_particles
@@ -40,6 +42,7 @@ from sem_train.data.pictures import file_identity
 from sem_train.inference import TrainedModel, checkpoint_of, load_run
 from sem_train.micrographs import Micrograph, read_micrograph
 from sem_train.provenance import versions
+from sem_train.spectra.contents import ShownElements
 from semforge.errors import InputError
 from semforge.settings import Settings
 from semforge.spectra import EnergyAxis, SpectrumImage
@@ -108,6 +111,7 @@ class Seen:
     frame: Frame
     scale_note: str
     warnings: tuple[str, ...] = ()
+    maps: ShownElements | None = None  # of elements, where a sample keeps any
 
 
 Explain = Callable[[ParticlesRecord, Seen, Path], ParticlesRecord]
@@ -198,8 +202,9 @@ class FieldReader:
             pixel_size_um = float(file.pixel_size_um[job.position])
             objects = of_instances(instances)
             spectra = _stored_spectra(file, job.position, objects, self.axis)
+            maps = stored_maps(file, job.position)
         warnings = () if len(objects) else ("no particles found",)
-        return Seen(image, objects, spectra, Frame(0, pixel_size_um), "from the recipe", warnings)
+        return Seen(image, objects, spectra, Frame(0, pixel_size_um), "from the recipe", warnings, maps)
 
     def _map(self, job: FieldJob) -> Path | None:
         given = self.options.instances or self.options.labels
@@ -246,6 +251,8 @@ def _outcome(
             return FieldOutcome(job, known, was_there=True)
         record, seen = _classified(job, classifier, reader, sha256, settings)
         write_pictures(out, record, seen.image, seen.objects.numbers, classifier.classes)
+        spectra = None if seen.spectra is None else class_spectra(record, seen.spectra, classifier.classes)
+        write_xrays(out / f"{job.name}{XRAYS}", spectra, seen.maps)
         if explain is not None:
             record = explain(record, seen, out)
         write_particles(out, record)
@@ -294,8 +301,10 @@ def _known(path: Path, job: FieldJob, sha256: str, settings: str) -> ParticlesRe
     except InputError:
         return None
     same = record.settings == settings and record.sha256 == sha256 and record.sample == job.sample
-    explained = [path.parent / p.decision.picture for p in record.particles if p.decision and p.decision.picture]
-    return record if same and all(f.exists() for f in (*explained, *files_of(path.parent, job.name))) else None
+    files = [path.parent / p.decision.picture for p in record.particles if p.decision and p.decision.picture]
+    if any(p.counts for p in record.particles):
+        files.append(path.parent / f"{job.name}{XRAYS}")
+    return record if same and all(f.exists() for f in (*files, *files_of(path.parent, job.name))) else None
 
 
 def _stored_spectra(

@@ -146,21 +146,24 @@ def write_page(
     keys: Sequence[tuple[str, str]] = (),
     warnings: Sequence[str] = (),
     shares: Sequence[Share] = (),
+    spectra: Sequence[ShownSpectrum] = (),
     tables: Sequence[ShownTable] = (),
     provenance: Mapping[str, str] | None = None,
     command: str = "",
 ) -> None:
     """Write the page, whole or not at all.
 
-    `about` is the line below the title. `keys` are large numbers with what they are ("0.93", "accuracy"). `shares`
-    and `tables` are of all cards together. `provenance` says model, files, versions.
+    `about` is the line below the title. `keys` are large numbers with what they are ("0.93", "accuracy"). `shares`,
+    `spectra` and `tables` are of all cards together. `provenance` says model, files, versions.
     """
     limit = budget(len(cards))
     legend = legend_of(cards, shares)
     views = [card_view(card, f"field-{k + 1}", limit, legend) for k, card in enumerate(cards)]
     page = page_environment("sem_train").get_template("spectra.html.j2").render(
         title=title, about=about, today=date.today().isoformat(), keys=keys, warnings=warnings,
-        shares=share_rows(shares, legend), tables=[table_view(table) for table in tables], cards=views,
+        shares=share_rows(shares, legend),
+        spectra=[spectrum_view(one, f"together-{k}") for k, one in enumerate(spectra)],
+        tables=[table_view(table) for table in tables], cards=views,
         open_spectra=OPEN_SPECTRA, fade=FADE, provenance=provenance or {}, command=command, version=__version__,
     )  # fmt: skip
     write_text(path, page)

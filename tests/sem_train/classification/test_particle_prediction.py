@@ -314,3 +314,4 @@ def test_tables_and_page_are_made_of_records(tmp_path):
     write_particle_page(tmp_path / "page.html", out)
     page = (tmp_path / "page.html").read_text()
     assert "b.png: broken" in page and "Class shares by number" in page and "not concentrations" in page
+    assert "Spectra of all fields together" in page and "<b>large</b>: one particle" in page  # iron is large here
