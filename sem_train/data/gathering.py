@@ -41,6 +41,7 @@ def gather(data: DataSettings, classes: ClassMap) -> Gathered:
     synthetic: list[Picture] = []
     real: list[Picture] = []
     held_out: list[Picture] = []
+    excluded: list[Picture] = []
     for source in data.synthetic:
         if data.real_share < 1 or source.held_out:
             train, validate = synthetic_pictures(source, classes)
@@ -48,12 +49,15 @@ def gather(data: DataSettings, classes: ClassMap) -> Gathered:
             held_out += validate
     for folder in data.real:
         if data.real_share > 0 or folder.held_out:
-            train, validate = _split(folder, real_pictures(folder, classes))
+            pictures = real_pictures(folder, classes)
+            train, validate = _split(folder, pictures)
             real += train if data.real_share > 0 else []
             held_out += validate
+            excluded += [p for p in pictures if p.specimen in folder.excluded]
     if data.real_share > 0 and not real:
         raise InputError("every real specimen is held out or excluded, none is left to train on; shorten these lists")
     refuse_shared_specimens(synthetic + real, held_out)
+    refuse_shared_specimens(real, excluded, "excluded")
     counts = count_pixels([*synthetic, *real, *held_out], len(classes))
     share = np.zeros(len(classes))
     of_synthetic, of_real = counts[: len(synthetic)], counts[len(synthetic) : len(synthetic) + len(real)]

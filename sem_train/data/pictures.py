@@ -2,7 +2,8 @@
 
 import csv
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,13 +15,14 @@ from blender_gen.sample import SampleFile
 from sem_train.classes import ClassMap
 from sem_train.config import UNLABELLED, RealData, SyntheticData
 from sem_train.micrographs import SUFFIXES, read_image, read_label_map, read_micrograph
-from semforge.errors import InputError
+from semforge.errors import InputError, refuse_bad
 from semforge.files import existing_file, file_sha256
 
 if TYPE_CHECKING:
     from blender_gen.reimaging import Microscope
 
 ANY = ".*"  # suffix of a pattern: PNG, TIFF or JPEG
+SEPARATORS = {";": "semicolons", "\t": "tabs"}  # that are met in place of commas
 Labelled = tuple[np.ndarray, np.ndarray]  # image (H, W) uint8 or uint16; class ids (H, W) uint8
 Read = Callable[[], Labelled]
 
@@ -48,6 +50,7 @@ class Picture:
     read: Read
     scale: float | None = None  # of this picture, where it is not that of all
     file: Path | None = None  # of a real image
+    labels: Path | None = None  # of a real image: its label map
     verify: Callable[[], None] | None = None  # raises InputError if what is stored is not what was written
     new: NewImages | None = None  # where training takes new micrographs in place of the stored one
 
@@ -75,6 +78,18 @@ def synthetic_pictures(data: SyntheticData, classes: ClassMap) -> tuple[list[Pic
     ]
     flat = lambda rows: [picture for row in rows for picture in row]
     return flat(pictures[: n - data.held_out]), flat(pictures[n - data.held_out :])
+
+
+def sample_identities(sources: Sequence[SyntheticData]) -> list[str] | None:
+    """Digests of all samples to train on, as `Picture.identity`; None if one of the files is not there."""
+    if not all(source.path.exists() for source in sources):
+        return None
+    found: list[str] = []
+    for source in sources:
+        with SampleFile(source.path) as file:
+            n = min(len(file), source.limit or len(file)) - source.held_out
+            found += file.stored_digests()[:n]
+    return found
 
 
 def _new_micrographs(file: SampleFile) -> "Microscope":
@@ -137,13 +152,37 @@ def _labels(file: SampleFile, table: np.ndarray, position: int, record: dict[str
 def real_pictures(data: RealData, classes: ClassMap) -> list[Picture]:
     """The labelled images of a folder, in the order of its index, or by name where it has none.
 
-    Raises InputError if the folder, the index, one of its columns or one of the files is missing.
+    Raises InputError if the folder, the index or one of its columns is missing, if a row of the index has no specimen
+    or an image that another row has, and for all files at once that are missing.
     """
     root = data_folder(data.root)
     rows = _index_rows(data, root) if data.index else _found_rows(data, root)
     table = label_table(data, classes)
     named = classes if data.labels_are == "classes" else None
-    return [_real_picture(data, root, row, table, named) for row in rows]
+    files = [_files_of(data, root, row) for row in rows]
+    _refuse_missing(files)
+    images = [image for image, _ in files]
+    _refuse_twice(root / str(data.index), images, [row[data.specimen] for row in rows])
+    return [
+        Picture(
+            name, file_identity(image), row[data.specimen], "real", partial(read_real, image, label, table, named),
+            file=image, labels=label,
+        )
+        for name, row, (image, label) in zip(unique_names(images), rows, files, strict=True)
+    ]  # fmt: skip
+
+
+def unique_names(paths: Sequence[Path]) -> list[str]:
+    """What each file is called: its stem, or where others have the same, as much of its path as tells it from them."""
+    within = os.path.commonpath([os.path.abspath(path.parent) for path in paths])
+    relative = [Path(os.path.relpath(path, within)) for path in paths]
+    ways = ([path.stem for path in paths], [path.with_suffix("").as_posix() for path in relative])
+    counts = [Counter(way) for way in ways]
+    last = [path.as_posix() for path in relative]
+    return [
+        next((name for name, count in zip(names, counts, strict=True) if count[name] == 1), whole)
+        for whole, *names in zip(last, *ways, strict=True)
+    ]
 
 
 def label_table(data: RealData, classes: ClassMap) -> np.ndarray:
@@ -175,13 +214,28 @@ def file_identity(path: Path) -> str:
 
 def _index_rows(data: RealData, root: Path) -> list[dict[str, str]]:
     path = existing_file(root / str(data.index), "the index (CSV) of the images")
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows, columns = list(reader), list(reader.fieldnames or ())
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read, expected CSV in UTF-8 with commas; save it as such") from error
     if not rows:
         raise InputError(f"{path}: has no rows, expected one an image")
-    if data.specimen not in rows[0]:
-        raise InputError(f"{path}: has no column {data.specimen!r}, expected one of {', '.join(rows[0])}")
-    return rows
+    if data.specimen not in columns:
+        separator = next((name for mark, name in SEPARATORS.items() if len(columns) == 1 and mark in columns[0]), None)
+        why = f"; it is separated by {separator}, expected commas" if separator else ""
+        raise InputError(f"{path}: has no column {data.specimen!r}, expected one of {', '.join(columns)}{why}")
+    bad = [f"{path} row {k}: {why}" for k, row in enumerate(rows, start=1) if (why := _problem_of(row, data.specimen))]
+    refuse_bad(bad, len(rows), "rows")
+    return [{**row, data.specimen: row[data.specimen].strip()} for row in rows]
+
+
+def _problem_of(row: dict[str, Any], specimen: str) -> str | None:
+    """What is wrong with a row as `csv.DictReader` gives it; None if nothing is."""
+    if None in row or None in row.values():  # keys of cells too many, values of cells too few
+        return f"has {'more' if None in row else 'fewer'} cells than the header has columns, expected as many"
+    return None if row[specimen].strip() else f"column {specimen!r} is empty, expected the specimen of the image"
 
 
 def _found_rows(data: RealData, root: Path) -> list[dict[str, str]]:
@@ -197,17 +251,37 @@ def _found_rows(data: RealData, root: Path) -> list[dict[str, str]]:
     return [{"name": name, data.specimen: name} for name in dict.fromkeys(names)]
 
 
-def _real_picture(
-    data: RealData, root: Path, row: dict[str, str], table: np.ndarray, classes: ClassMap | None
-) -> Picture:
+def _files_of(data: RealData, root: Path, row: dict[str, str]) -> tuple[Path, Path]:
+    """Image and label map that a row names."""
     try:
-        image, label = (_file_of(root, pattern.format_map(row)) for pattern in (data.images, data.labels))
+        return _file_of(root, data.images.format_map(row)), _file_of(root, data.labels.format_map(row))
     except KeyError as error:
         known = ", ".join(row)
         raise InputError(f"{root / str(data.index)}: has no column {error}, expected one of {known}") from error
-    existing_file(label, f"the labels of {image.name}")
-    read = partial(read_real, image, label, table, classes)
-    return Picture(image.stem, file_identity(image), row[data.specimen], "real", read, file=image)
+
+
+def _refuse_missing(files: Sequence[tuple[Path, Path]]) -> None:
+    """Raises InputError that names images, and labels of those that are there, which do not exist."""
+    bad: list[str] = []
+    for image, label in files:
+        try:
+            existing_file(image, "an image")
+            existing_file(label, f"the labels of {image.name}")
+        except InputError as error:
+            bad.append(str(error))
+    refuse_bad(bad, len(files), "images")
+
+
+def _refuse_twice(index: Path, images: Sequence[Path], specimens: Sequence[str]) -> None:
+    """Raises InputError if two rows of the index have the same image."""
+    rows: dict[Path, int] = {}
+    for row, image in enumerate(images):
+        first = rows.setdefault(image, row)
+        if first != row:
+            raise InputError(
+                f"{index}: {image} stands in rows {first + 1} and {row + 1}, of specimens {specimens[first]!r} and "
+                f"{specimens[row]!r}, expected one row an image; remove one"
+            )
 
 
 def _file_of(root: Path, name: str) -> Path:

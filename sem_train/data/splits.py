@@ -37,17 +37,31 @@ def grouped_folds(specimens: Sequence[str], count: int, seed: int) -> list[Fold]
     return [Fold(number, tuple(sorted(fold))) for number, fold in enumerate(dealt)]
 
 
-def refuse_shared_specimens(train: Iterable[Picture], held_out: Iterable[Picture]) -> None:
-    """Raises InputError if a specimen or an image stands on both sides of a split."""
-    train, held_out = list(train), list(held_out)
-    shared = {p.specimen for p in train} & {p.specimen for p in held_out}
+def refuse_shared_specimens(train: Iterable[Picture], others: Iterable[Picture], how: str = "held out") -> None:
+    """Raises InputError if a specimen or an image is trained on and stands among those that are not. `how` they are."""
+    train, others = list(train), list(others)
+    shared = {p.specimen for p in train} & {p.specimen for p in others}
     if shared:
-        raise InputError(f"specimen {sorted(shared)[0]!r} is both trained on and held out; hold out whole specimens")
+        raise InputError(
+            f"specimen {sorted(shared)[0]!r} is both trained on and {how}; expected whole specimens on either side"
+        )
     seen = {p.identity: p for p in train}
-    for picture in held_out:
+    for picture in others:
         if picture.identity in seen:
             other = seen[picture.identity]
             raise InputError(
-                f"{picture.name} (held out) and {other.name} (trained on) are the same image under specimens "
+                f"{picture.name} ({how}) and {other.name} (trained on) are the same image under specimens "
                 f"{picture.specimen!r} and {other.specimen!r}; give them one specimen"
+            )
+
+
+def refuse_images_of_two_specimens(pictures: Iterable[Picture]) -> None:
+    """Raises InputError if an image stands under two specimens, which splits would have on two sides."""
+    seen: dict[str, Picture] = {}
+    for picture in pictures:
+        other = seen.setdefault(picture.identity, picture)
+        if other.specimen != picture.specimen:
+            raise InputError(
+                f"{other.file or other.name} and {picture.file or picture.name} are the same image under specimens "
+                f"{other.specimen!r} and {picture.specimen!r}; give them one specimen, or remove one"
             )

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 from sem_train.classes import ClassMap
 from sem_train.config import UNLABELLED, DataSettings, RealData
 from sem_train.data import gather, real_pictures
+from sem_train.data.pictures import unique_names
 from semforge.errors import InputError
 
 MAP = ClassMap.model_validate({"classes": CLASSES})  # outside 0, coat 10, steel 20, pore 30
@@ -160,3 +162,64 @@ def test_one_image_in_two_folders_on_both_sides_is_refused(tmp_path):
                RealData(root=tmp_path / "y", index="index.csv", held_out=["c"])]  # fmt: skip
     with pytest.raises(InputError, match=r"i1 \(held out\) and i0 \(trained on\) are the same image"):
         gather(DataSettings(real=sources), MAP)
+
+
+def test_an_image_that_also_stands_under_an_excluded_specimen_is_not_trained_on(tmp_path):
+    write_folder(tmp_path / "x", ["a", "b", "c"])
+    (tmp_path / "x/images/i2.png").write_bytes((tmp_path / "x/images/i0.png").read_bytes())
+    with pytest.raises(InputError, match=r"i2 \(excluded\) and i0 \(trained on\) are the same image under specimens"):
+        gather(DataSettings(real=[RealData(root=tmp_path / "x", index="index.csv", excluded=["c"])]), MAP)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("name,specimen\ni0,Pr\xfcfling\n".encode("cp1252"), "index.csv: cannot be read, expected CSV in UTF-8"),
+     ("name,specimen\ni0,a\n".encode("utf-16"), "index.csv: cannot be read, expected CSV in UTF-8 with commas"),
+     (b"name,specimen\ni0,a\ni1\n", "index.csv row 2: has fewer cells than the header has columns"),
+     (b"name,specimen\ni0,a,b\ni1,a\n", "index.csv row 1: has more cells than the header has columns"),
+     (b"name,specimen\ni0,a\ni1, \n", "index.csv row 2: column 'specimen' is empty"),
+     (b"name,specimen\ni0,\ni1,\n", r"2 of 2 rows cannot be used: \(1\) .*index.csv row 1: column .*\(2\) .*row 2: "),
+     (b"name;specimen\ni0;a\n", "has no column 'specimen', .* name;specimen; it is separated by semicolons, exp"),
+     (b"name\tspecimen\ni0\ta\n", "it is separated by tabs, expected commas"),
+     (b"name,group\ni0,a\n", "has no column 'specimen', expected one of name, group$"),
+     (b"name,specimen\n", "has no rows, expected one an image"), (b"", "has no rows, expected one an image")],
+)  # fmt: skip
+def test_an_index_that_cannot_be_used_is_refused_in_one_line(tmp_path, content, message):
+    root = write_folder(tmp_path, ["a", "b"])
+    (root / "index.csv").write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        real_pictures(RealData(root=root, index="index.csv"), MAP)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_index_as_spreadsheets_save_it_is_read(tmp_path):
+    root = write_folder(tmp_path, ["a", "b"])
+    (root / "index.csv").write_bytes("\ufeffname,specimen\r\ni0,Pr\xfcfling \r\ni1,b\r\n".encode())
+    pictures = real_pictures(RealData(root=root, index="index.csv"), MAP)
+    assert [(p.name, p.specimen) for p in pictures] == [("i0", "Pr\xfcfling"), ("i1", "b")]
+
+
+def test_all_files_that_are_missing_are_named_at_once(tmp_path):
+    root = write_folder(tmp_path, [f"s{i}" for i in range(20)])
+    for name in ("images/i0.png", "labels/i0.png", "labels/i1.png"):
+        (root / name).unlink()
+    data = RealData(root=root, index="index.csv")
+    with pytest.raises(InputError) as caught:
+        real_pictures(data, MAP)
+    said = str(caught.value)
+    assert said.startswith("2 of 20 images cannot be used: ") and "labels/i0.png" not in said
+    assert "images/i0.png: no such file, expected an image" in said
+    assert "labels/i1.png: no such file, expected the labels of i1.png" in said
+    for path in (root / "labels").iterdir():
+        path.unlink()
+    with pytest.raises(InputError, match=r"and 10 more$"):
+        real_pictures(data, MAP)
+
+
+def test_files_of_one_stem_have_names_of_their_own():
+    paths = [Path(path) for path in ("x/i0.png", "y/i0.png", "y/i0.tif", "y/i1.tif", "../z/i2.png", "i3.png")]
+    names = unique_names(paths)
+    assert len(set(names)) == len(paths)
+    assert [name for name in names if "/" not in name] == ["i1", "i2", "i3"]
+    assert [name.rpartition("/")[2] for name in names] == ["i0", "i0.png", "i0.tif", "i1", "i2", "i3"]
+    assert not any(".." in name for name in names)
