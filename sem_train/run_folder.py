@@ -86,7 +86,7 @@ class RunFolder:
             return "new"
         if not self.last.exists():
             return "new"  # stopped before its first checkpoint: nothing is lost
-        changed = _difference(_compared(load_settings(self.config, type(config))), _compared(config))
+        changed = difference(compared(load_settings(self.config, type(config))), compared(config))
         if changed:
             raise InputError(f"{self.path}: holds a run of other settings ({changed}); change 'out' or remove it")
         return self.progress()
@@ -129,17 +129,18 @@ def _stored(config: Settings) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude={"out"}) | {"out": "."}
 
 
-def _compared(config: Settings) -> dict[str, Any]:
+def compared(config: Settings) -> dict[str, Any]:
+    """The settings that make a run what it is, as JSON has them."""
     stored = _stored(config)
     stored["training"] = {key: value for key, value in stored["training"].items() if key not in MACHINE}
     return stored
 
 
-def _difference(old: Any, new: Any, where: str = "") -> str | None:
-    """The first setting that differs, as `key: old, now new`."""
+def difference(old: Any, new: Any, where: str = "") -> str | None:
+    """The first setting that differs, as `key was old, now new`; None if none does."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in {**old, **new}:
-            found = _difference(old.get(key), new.get(key), f"{where}.{key}" if where else key)
+            found = difference(old.get(key), new.get(key), f"{where}.{key}" if where else key)
             if found:
                 return found
         return None

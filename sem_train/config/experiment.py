@@ -1,5 +1,6 @@
 """Experiment settings: what a user may write in configs/experiments."""
 
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -7,6 +8,9 @@ from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, Validat
 
 from sem_train.config.plan import Plan
 from semforge.settings import Settings
+
+# What arms have in common, or the comparison would be of something else
+EQUAL = ("classes", "data.real", "training.steps", "training.batch_size", "training.accumulate", "training.seed")
 
 
 class FoldSettings(Settings):
@@ -87,6 +91,10 @@ class ExperimentConfig(Settings):
             raise ValueError("plan.data holds data out, expected none: the experiment splits it; see 'validation'")
         if self.plan.model.start_from is not None:
             raise ValueError("plan.model.start_from is given, expected none: see 'pretrain' of an arm")
+        if self.plan.training.patience is not None:
+            raise ValueError(
+                f"plan.training.patience is {self.plan.training.patience}, expected none: all arms make equal steps"
+            )
         return self
 
     @model_validator(mode="after")
@@ -105,6 +113,33 @@ class ExperimentConfig(Settings):
                 raise ValueError(f"arm {name!r} has 'pretrain', but plan.data.synthetic is empty")
         return self
 
+    @model_validator(mode="after")
+    def _arms_can_be_compared(self) -> "ExperimentConfig":
+        # validations choose among weights, so all arms choose from as many
+        chosen = ("training.val_every",) if self.validation.specimens else ()
+        for name, arm in self.arms.items():
+            if arm.baseline is not None:
+                continue
+            plan = self.plan_of(name)
+            for key in (*EQUAL, *chosen, "training.patience"):
+                if _setting(plan, key) != _setting(self.plan, key):
+                    raise ValueError(
+                        f"arm {name!r} changes {key!r}, expected it equal in all arms; change it in 'plan'"
+                    )
+            before = self.pretraining_steps(name)
+            for what, steps in (("pretraining", before), ("fine-tuning", plan.training.steps - before)):
+                if before and plan.training.warmup_steps >= steps:
+                    raise ValueError(
+                        f"arm {name!r}: 'training.warmup_steps' is {plan.training.warmup_steps}, expected fewer than "
+                        f"the {steps} steps of its {what}; lower it or change 'pretrain'"
+                    )
+        return self
+
+    def pretraining_steps(self, arm: str) -> int:
+        """Steps of an arm on synthetic images alone, before those of its mixture; 0 for an arm without."""
+        steps = self.plan.training.steps
+        return min(round(self.arms[arm].pretrain * steps), steps - 1)
+
     def plan_of(self, arm: str) -> Plan:
         """The plan with the changes of an arm. Raises ValueError if they do not fit."""
         settings, chosen = self.plan.model_dump(), self.arms[arm]
@@ -114,6 +149,10 @@ class ExperimentConfig(Settings):
         for key, value in changes.items():
             settings = _changed(settings, key.split("."), value, f"arm {arm!r} changes {key!r}")
         return Plan.model_validate(settings)
+
+
+def _setting(plan: Plan, key: str) -> Any:
+    return reduce(getattr, key.split("."), plan)
 
 
 def _changed(settings: dict[str, Any], keys: list[str], value: Any, what: str) -> dict[str, Any]:

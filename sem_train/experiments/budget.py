@@ -168,7 +168,7 @@ def least_steps(config: ExperimentConfig) -> int:
 
 
 def with_steps(config: ExperimentConfig, steps: int) -> ExperimentConfig:
-    """The same with other numbers of steps: the plan's as told, those that arms have of their own in proportion."""
+    """The same with another number of steps, also where arms repeat it, and warm-ups in proportion."""
     share = steps / config.plan.training.steps
 
     def scaled(training: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,12 @@ import numpy as np
 
 from sem_train.baselines import BASELINES, AtScale
 from sem_train.config import ExperimentConfig, TrainConfig
-from sem_train.data import Picture
+from sem_train.data import Picture, sample_identities
+from sem_train.experiments.made_of import Origins
 from sem_train.experiments.plan import Cell
 from sem_train.experiments.results import ImageResult
 from sem_train.experiments.scores import score
-from sem_train.inference import load_run
+from sem_train.inference import TrainedOn, load_run
 from sem_train.micrographs import write_label_map
 from sem_train.run_folder import RunFolder
 from sem_train.training import fit
@@ -28,14 +29,14 @@ Predict = Callable[[np.ndarray], np.ndarray]  # image (H, W) to class ids (H, W)
 
 def is_finished(cell: Cell) -> bool:
     """Whether a cell is trained, tested and scored."""
-    return _results_path(cell).exists()
+    return cell.results.exists()
 
 
 def results_of(cell: Cell) -> list[ImageResult]:
     """What a cell has found; nothing if it is not finished."""
     if not is_finished(cell):
         return []
-    return [ImageResult.from_dict(row) for row in json.loads(_results_path(cell).read_text(encoding="utf-8"))]
+    return [ImageResult.from_dict(row) for row in json.loads(cell.results.read_text(encoding="utf-8"))]
 
 
 def run_cell(config: ExperimentConfig, cell: Cell, pictures: Sequence[Picture]) -> None:
@@ -46,18 +47,15 @@ def run_cell(config: ExperimentConfig, cell: Cell, pictures: Sequence[Picture]) 
     """
     with _alone(cell.folder, ".lock"):
         if not is_finished(cell):
+            Origins(config, pictures).claim(cell)
             found = _run(config, cell, pictures)
-            write_text(_results_path(cell), json.dumps([asdict(row) for row in found], indent=1) + "\n")
+            write_text(cell.results, json.dumps([asdict(row) for row in found], indent=1) + "\n")
 
 
 def train(config: TrainConfig) -> float:
     """Train, or wait for the process that does, since cells may share a pretraining; gives the seconds it took."""
     with _alone(config.out.parent, f".{config.out.name}.lock"):
         return fit(config).seconds
-
-
-def _results_path(cell: Cell) -> Path:
-    return cell.folder / "results.json"
 
 
 def _run(config: ExperimentConfig, cell: Cell, pictures: Sequence[Picture]) -> list[ImageResult]:
@@ -85,11 +83,23 @@ def _trained(config: ExperimentConfig, cell: Cell, pictures: dict[str, Picture])
     folder = RunFolder(cell.trainings[-1].out)
     chosen = folder.best if config.validation.specimens and config.validation.select == "best" else folder.path
     model = load_run(chosen)
+    _refuse_other_data(cell, model.trained_on, {pictures[name].identity for name in cell.train})
     for name in cell.test:
         picture = pictures[name]
         if picture.identity in model.trained_on.images or model.has_seen_specimen(picture.specimen):
             raise InputError(f"{picture.name}: was trained on by {folder.path}; remove that folder")
     return lambda image: model.predict(image).labels, seconds
+
+
+def _refuse_other_data(cell: Cell, seen: TrainedOn, images: set[str]) -> None:
+    """Raises InputError if trainings that were found finished are of files that have changed since."""
+    mixing = [training.data.synthetic for training in cell.trainings if training.data.real_share < 1]
+    samples = [sample_identities(sources) for sources in mixing]
+    of_samples = None in samples or seen.samples == {digest for digests in samples for digest in digests or ()}
+    if seen.images != images or not of_samples:
+        folders = " and ".join(str(training.out) for training in cell.trainings)
+        what = "synthetic samples" if seen.images == images else "real images"
+        raise InputError(f"{folders}: was trained on {what} that have changed since; remove it to train again")
 
 
 def _fitted(config: ExperimentConfig, cell: Cell, pictures: dict[str, Picture]) -> tuple[Predict, float]:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from sem_train.config import ExperimentConfig, Plan, TrainConfig
-from sem_train.data import Fold, Picture, grouped_folds
+from sem_train.data import Fold, Picture, grouped_folds, refuse_images_of_two_specimens
 from sem_train.experiments.results import NO_REAL
+from sem_train.run_folder import RunFolder
 from semforge.errors import InputError
 
 Plans = dict[str, Plan]  # of each arm with a network
@@ -33,14 +34,30 @@ class Cell:
         """Optimiser steps of all its trainings."""
         return sum(training.training.steps for training in self.trainings)
 
+    @property
+    def results(self) -> Path:
+        """What its tests have found, once it is finished."""
+        return self.folder / "results.json"
+
+    @property
+    def record(self) -> Path:
+        """What it is made of."""
+        return self.folder / "made_of.json"
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is anything that it has learnt or found."""
+        return self.results.exists() or any(RunFolder(training.out).last.exists() for training in self.trainings[-1:])
+
 
 def plan_cells(config: ExperimentConfig, pictures: Sequence[Picture]) -> tuple[Cell, ...]:
     """All cells, seed by seed, then by number of real images, fold and arm, so that what ends early is whole.
 
     Arms share all but what their settings change: folds, seeds, initial weights, number of optimiser steps, the real
     images to learn from and the specimens to be tested on. Fewer real images are a part of more of them. `pictures`
-    are all real images. Raises InputError if there are too few.
+    are all real images. Raises InputError if there are too few, or one of them stands under two specimens.
     """
+    refuse_images_of_two_specimens(pictures)
     pictures = [p for p in pictures if p.specimen not in config.plan.data.real[0].excluded]
     folds = grouped_folds([p.specimen for p in pictures], config.folds.count, config.folds.seed)
     chosen = [folds[number] for number in config.folds.chosen]
@@ -139,7 +156,7 @@ def _pretraining(config: ExperimentConfig, plans: Plans, arm: str, seed: int) ->
 
 def _synthetic_part(config: ExperimentConfig, plans: Plans, arm: str) -> Plan | None:
     plan = plans[arm]
-    steps = min(round(config.arms[arm].pretrain * plan.training.steps), plan.training.steps - 1)
+    steps = config.pretraining_steps(arm)
     if steps < 1:
         return None
     data = plan.data.model_copy(update={"real": (), "real_fraction": None})

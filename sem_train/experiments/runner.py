@@ -12,6 +12,7 @@ from sem_train.config import DataSettings, ExperimentConfig, TrainConfig
 from sem_train.data import Picture, gather, real_pictures
 from sem_train.experiments.analysis import analyse
 from sem_train.experiments.cells import is_finished, results_of, run_cell, train
+from sem_train.experiments.made_of import Origins
 from sem_train.experiments.outputs import write_outputs
 from sem_train.experiments.plan import Cell, numbers_asked, plan_cells
 from sem_train.experiments.results import ImageResult
@@ -51,9 +52,14 @@ class Experiment:
 
     @classmethod
     def of(cls, config: ExperimentConfig) -> "Experiment":
-        """Find the real images and plan. Raises InputError if they are missing or too few."""
+        """Find the real images and plan.
+
+        Raises InputError if they are missing or too few, or if the folder holds cells of other settings or data.
+        """
         pictures = tuple(real_pictures(config.plan.data.real[0], config.plan.classes))
-        return cls(config, pictures, plan_cells(config, pictures))
+        cells = plan_cells(config, pictures)
+        Origins(config, pictures).refuse_others(cells)
+        return cls(config, pictures, cells)
 
     def jobs(self) -> list[Job]:
         """All there is to run, a job behind the one that it needs."""
@@ -142,8 +148,11 @@ class Experiment:
         ]  # fmt: skip
 
     def load(self, result: ImageResult) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Image, true and predicted class ids of a result, each (H, W)."""
-        image, truth = next(p for p in self.pictures if p.name == result.image).read()
+        """Image, true and predicted class ids of a result, each (H, W). Raises InputError if a file is gone."""
+        picture = next((p for p in self.pictures if p.name == result.image), None)
+        if picture is None:
+            raise InputError(f"{result.image}: a cell was tested on it, but it is no image of the experiment any more")
+        image, truth = picture.read()
         return image, truth, read_label_map(self.config.out / result.label_map).labels
 
 

@@ -22,7 +22,7 @@ from sem_train.experiments.cells import is_finished, results_of
 from sem_train.experiments.plan import Cell, plan_cells
 from sem_train.experiments.speed import measure_costs
 from sem_train.provenance import machine
-from sem_train.run_folder import RunFolder
+from sem_train.run_folder import RunFolder, difference
 from semforge.errors import InputError
 from semforge.files import write_text
 from semforge.settings import load_settings
@@ -39,7 +39,7 @@ def within_budget(config: ExperimentConfig, budget: str, console: Console) -> Ex
     asked, before = config.model_dump(mode="json"), kept.read()
     if before is not None and before["asked"] != asked:
         raise InputError(
-            f"{kept.notes}: was made of other settings ({_difference(before['asked'], asked)}); "
+            f"{kept.notes}: was made of other settings ({difference(before['asked'], asked)}); "
             "give those again, change 'out', or remove the folder"
         )
     known = {kind: Cost(**cost) for kind, cost in before["costs"].items()} if before else {}
@@ -89,7 +89,7 @@ def _refuse_strays(
     advice = f"give --budget {before['budget']} again" if before else "leave --budget out"
     why = f"--budget {budget}: {config.out} holds {{}}; {advice}, change 'out', or remove the folder"
     planned = {cell.name: cell for cell in cells}
-    for folder in sorted(path for path in (config.out / "cells").glob("*") if _begun(path)):
+    for folder in sorted(path for path in (config.out / "cells").glob("*") if _is_begun(path)):
         if folder.name not in planned:
             raise InputError(why.format(f"{folder.name}, which does not fit"))
         cell = planned[folder.name]
@@ -102,13 +102,5 @@ def _refuse_strays(
                 raise InputError(why.format(f"trainings of another size ({error})")) from error
 
 
-def _begun(folder: Path) -> bool:
+def _is_begun(folder: Path) -> bool:
     return (folder / "results.json").exists() or RunFolder(folder / "run").last.exists()
-
-
-def _difference(old: Any, new: Any, where: str = "") -> str:
-    """The first setting that differs: `key was x, now y`."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        key = next(key for key in {**old, **new} if old.get(key) != new.get(key))
-        return _difference(old.get(key), new.get(key), f"{where}.{key}" if where else key)
-    return f"{where} was {old}, now {new}"

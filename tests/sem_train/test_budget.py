@@ -133,7 +133,7 @@ def test_a_pretraining_that_cells_share_is_counted_once():
     step_s=st.floats(0.001, 5), start_s=st.floats(0, 300, allow_subnormal=False),
     asked=st.sampled_from([
         {}, {"seeds": [0, 1, 2]}, {"seeds": [3], "real_images": [4]}, {"training": {"steps": 150}},
-        {"arms": {"a": 0.5, "b": {"changes": {"training.steps": 900}}}, "reference": "a"},
+        {"arms": {"a": 0.5, "b": {"changes": {"training.learning_rate": 1e-4}}}, "reference": "a"},
         {"folds": {"count": 5, "run": [0, 2]}, "validation": {"specimens": 1}, "real_images": [1, "all"]},
         {"arms": {**ARMS, "real_only": {"real_fraction": 1.0, "real_images": [2, 4]}}, "real_images": ["all"]},
     ]),
@@ -237,12 +237,12 @@ def test_too_little_says_the_least_that_is_needed():
         size(config, 0.9 * parse_budget(least), seconds)
 
 
-def test_steps_of_arms_change_in_proportion():
-    arms = {"real_only": 1.0, "long": {"changes": {"training": {"steps": 4000}}}, "short": {
-        "changes": {"training.steps": 500, "training.schedule": "cosine"}}}  # fmt: skip
+def test_steps_that_arms_repeat_change_with_those_of_the_plan():
+    arms = {"real_only": 1.0, "same": {"changes": {"training": {"steps": 2000}}}, "other": {
+        "changes": {"training.steps": 2000, "training.warmup_steps": 100, "training.schedule": "cosine"}}}  # fmt: skip
     config = with_steps(experiment(arms=arms, training={"schedule": "poly", "warmup_steps": 100}), 500)
-    assert [config.plan_of(arm).training.steps for arm in arms] == [500, 1000, 125]
-    assert config.plan.training.warmup_steps == 25
+    assert [config.plan_of(arm).training.steps for arm in arms] == [500, 500, 500]
+    assert config.plan.training.warmup_steps == config.plan_of("other").training.warmup_steps == 25
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90m", 5400), ("6h", 21600), ("2d", 172800), ("1.5h", 5400)])
