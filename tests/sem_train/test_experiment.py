@@ -429,9 +429,7 @@ def test_a_training_of_images_that_have_changed_is_not_tested(kept, monkeypatch,
 
 
 def test_an_image_that_is_gone_is_named(kept):
-    with pytest.raises(
-        InputError, match=r"i77: a cell was tested on it, but it is no image of the"
-    ):
+    with pytest.raises(InputError, match=r"i77: a cell was tested on it, but it is no image of the"):
         kept.load(replace(kept.results()[0], image="i77"))
 
 
