@@ -173,7 +173,8 @@ def with_steps(config: ExperimentConfig, steps: int) -> ExperimentConfig:
 
     def scaled(training: Mapping[str, Any]) -> dict[str, Any]:
         new = {key: max(1, round(training[key] * share)) for key in ("steps", "training.steps") if key in training}
-        new |= {key: math.floor(training[key] * share) for key in ("warmup_steps",) if key in training}
+        warm = ("warmup_steps", "training.warmup_steps")
+        new |= {key: math.floor(training[key] * share) for key in warm if key in training}
         return {**training, **new}
 
     settings = config.model_dump()
