@@ -33,6 +33,7 @@ class Score:
     key: str  # column of the history, and of `scores` of the module
     name: str  # in a sentence
     short: str  # in a line a validation
+    of: str = "held-out"  # what was validated
 
 
 MEAN_DICE = Score("mean_dice", "mean Dice", "Dice")
@@ -232,7 +233,7 @@ class Teller(StepCallback):
             return
         row = self.keeper.rows[-1]
         score = self.keeper.score
-        self._scores = f", held-out {score.short} {row[score.key]:.3f}"
+        self._scores = f", {score.of} {score.short} {row[score.key]:.3f}"
         if self.bar.disable:
             errors.print(
                 f"step {trainer.global_step}/{self.steps}, {row['seconds']:.0f} s: "

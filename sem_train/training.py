@@ -87,7 +87,7 @@ class FitResult:
         """One line for the user."""
         how = "was finished before" if self.resumed_at == self.steps else "is finished"
         key = self.score.key
-        held_out = f", held-out {self.score.name} {self.scores[key]:.3f}" if key in self.scores else ""
+        held_out = f", {self.score.of} {self.score.name} {self.scores[key]:.3f}" if key in self.scores else ""
         why = f"; stopped early: {self.stopped}" if self.stopped else ""
         return f"{self.folder.path} {how}: {self.steps} steps, {self.seconds:.0f} s{held_out}{why}"
 

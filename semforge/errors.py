@@ -7,7 +7,8 @@ SemforgeError
 └── RejectedSpecimen  a random draw gave an impossible specimen; the caller draws again
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 MOST_NAMED = 10  # bad inputs in one message
 
@@ -30,6 +31,16 @@ class DeviceAbsent(SemforgeError):
 
 class RejectedSpecimen(SemforgeError):
     """A draw that cannot be built. Not a failure: it is counted and drawn again on a child seed."""
+
+
+@contextmanager
+def naming(what: object) -> Iterator[None]:
+    """An InputError of what is done inside begins with `what`, a file as a rule, where it does not already."""
+    try:
+        yield
+    except InputError as error:
+        said = str(error)
+        raise InputError(said if said.startswith(f"{what}: ") else f"{what}: {said}") from error
 
 
 def refuse_bad(problems: Sequence[str], total: int, what: str) -> None:

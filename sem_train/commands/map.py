@@ -1,6 +1,7 @@
 """`sem-train map`: phases by their X-ray spectra, pixel by pixel or point by point."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 
 from sem_train.commands.shared import Overrides
 from semforge.cli import console, errors
+from semforge.errors import InputError
 
 group = typer.Typer(help="Name phases by their X-ray spectra: maps of spectrum images, and point spectra.",
                     no_args_is_help=True)  # fmt: skip
@@ -34,9 +36,13 @@ def fit(
         state = RunFolder(settings.out).state(settings)
         print(json.dumps({"out": str(settings.out), "state": state, "config": settings.model_dump(mode="json")}))
         return
+    from sem_train.spectra.model import load_model
     from sem_train.spectra.training import fit as train
 
-    console.print(train(settings).summary(), highlight=False, soft_wrap=True)
+    result = train(settings)
+    note = load_model(settings.out).score_note
+    for line in (result.summary(), *([f"  {note}"] if note else [])):
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 @group.command(epilog="Example: sem-train map evaluate runs/minerals --data data/mineral_section --method network "
@@ -50,7 +56,9 @@ def evaluate(
                                     "left out: held-out draws."),
     ] = None,
     method: Annotated[list[str] | None, typer.Option(help="Left out: all but likelihood.")] = None,
-    counts: Annotated[list[float] | None, typer.Option(help="Counts a pixel to thin to; left out: as it is.")] = None,
+    counts: Annotated[
+        list[str] | None, typer.Option(help="Counts a pixel to thin to, e.g. 20,200,2000; left out: as it is.")
+    ] = None,
     binning: Annotated[list[int] | None, typer.Option(help="Squares of so many pixels; left out: 1.", min=1)] = None,
     samples: Annotated[int | None, typer.Option(help="Of a sample file, so many from its end.", min=1)] = None,
     beside: Annotated[bool, typer.Option("--scikit-learn", help="Also methods of scikit-learn.")] = False,
@@ -60,8 +68,17 @@ def evaluate(
     from sem_train.spectra.evaluating import evaluate as run_evaluation
 
     told = lambda line: console.print(line, highlight=False, soft_wrap=True, markup=False)
-    run_evaluation(run_folder, out, tuple(data or ()), tuple(method or ()), tuple(counts or ()),
+    run_evaluation(run_folder, out, tuple(data or ()), tuple(method or ()), _numbers(counts or ()),
                    tuple(binning or (1,)), samples, beside, tuple(only or ()), told)  # fmt: skip
+
+
+def _numbers(given: Sequence[str]) -> tuple[float, ...]:
+    """Of an option that takes several, parted by commas, and may be given several times."""
+    words = [word.strip() for text in given for word in text.split(",") if word.strip()]
+    for word in words:
+        if not word.replace(".", "", 1).isdigit() or not float(word):
+            raise InputError(f"--counts: {word!r} is no number of counts, expected e.g. 20,200,2000")
+    return tuple(map(float, words))
 
 
 @group.command(epilog="Example: sem-train map predict runs/minerals scan.hspy --micrograph scan.tif --out maps")
@@ -73,11 +90,11 @@ def predict(
     binning: Annotated[int, typer.Option(help="Name squares of so many pixels together.", min=1)] = 1,
     sample: Annotated[int, typer.Option(help="Which sample of a sample file.", min=0)] = 0,
     micrograph: Annotated[Path | None, typer.Option(help="Picture of the same field, to lie under the map.")] = None,
+    shares: Annotated[bool, typer.Option(help="Write each pixel's shares of the phases.")] = True,
     only: Only = None,
 ) -> None:
     """Map the phases of spectrum images, or name point spectra."""
     from sem_train.spectra.predicting import is_point, predict_images, predict_points
-    from semforge.errors import InputError
 
     points = [path for path in files if is_point(path)]
     if points and len(points) < len(files):
@@ -92,5 +109,6 @@ def predict(
     if out is None:
         raise InputError("maps need a folder to be written to, expected --out")
     told = None if not errors.is_terminal else lambda share: errors.print(f"\r{share:4.0%}", end="")
-    for line in predict_images(run_folder, files, out, method, binning, sample, micrograph, tuple(only or ()), told):
+    for line in predict_images(run_folder, files, out, method, binning, sample, micrograph, tuple(only or ()), told,
+                               shares):  # fmt: skip
         console.print(line, highlight=False, soft_wrap=True, markup=False)

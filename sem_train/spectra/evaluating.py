@@ -14,7 +14,7 @@ from sem_train.spectra.methods import METHODS
 from sem_train.spectra.model import load_model
 from sem_train.spectra.page import write_page
 from sem_train.spectra.points import name_files
-from sem_train.spectra.references import point_files
+from sem_train.spectra.references import INDEX, learnt_points, may_be_spectrum, point_files, scenes_learnt_of
 from sem_train.spectra.scenes import open_scenes
 from sem_train.spectra.score_figures import score_curves
 from sem_train.spectra.tables import scores_table, write_confusion, write_points, write_recall, write_rows
@@ -32,7 +32,8 @@ def evaluate(
 ) -> list[Row]:  # fmt: skip
     """Score a run's network and other methods on held-out draws, or on data; write what was found into `out`.
 
-    Raises InputError if the run or the data cannot be used, or a method is not known.
+    What the run has learnt of the data is left out; where that leaves nothing, or `samples` asks for it, it is scored
+    with a caution on the page. Raises InputError if the run or the data cannot be used, or a method is not known.
     """
     model = load_model(run).only(only)
     bench = Bench(model, methods or METHODS)
@@ -45,19 +46,30 @@ def evaluate(
     def tell(row: Row) -> None:
         told(f"{row.data}, {row.counts:.0f} counts, binning {row.binning}: {row.method} {row.scores.accuracy:.3f}")
 
+    cautions = [model.score_note] if model.score_note else []
     if not data:
         rows += evaluation.on_draws(bench, counts or evaluation.COUNTS, tell)
     for path in data:
         if is_points(path):
-            found, *_ = evaluation.on_points(bench, path)
+            files = {file.resolve() for file, _ in point_files(path)}
+            learnt = files & learnt_points(model.config.data)
+            leave = learnt if learnt < files else frozenset()
+            cautions += _of_learnt(path, len(learnt), len(files), bool(leave), "spectra")
+            found, *_ = evaluation.on_points(bench, path, leave)
             for row in found:
                 tell(row)
             rows += found
-            write_points(out / NAMES, name_files(model, [file for file, _ in point_files(path)]))
+            shown_files = [file for file, _ in point_files(path) if file.resolve() not in leave]
+            write_points(out / NAMES, name_files(model, shown_files))
         else:
             scenes = open_scenes(path)
-            for scene in scenes[-samples:] if samples else scenes:
+            known = scenes_learnt_of(path, model.config.data, len(scenes))
+            first = max(len(scenes) - samples, 0) if samples else known if known < len(scenes) else 0
+            cautions += _of_learnt(path, known, len(scenes), first >= known, "spectrum images")
+            for scene in scenes[first:]:
                 rows += evaluation.on_scene(bench, scene, counts, binnings, tell)
+    for line in cautions:
+        told(line)
     rows += together(rows)
     write_rows(out / TABLE, rows)
     write_recall(out / RECALL, rows, model.classes)
@@ -65,8 +77,17 @@ def evaluate(
     shown = [row for row in rows if row.data == ALL] or rows
     curves = as_svg(score_curves(shown), "scores")
     write_text(out / CURVES, curves)
-    _write_page(out / PAGE, model.config.name, model.classes, shown, run)
+    _write_page(out / PAGE, model.config.name, model.classes, shown, run, cautions)
     return rows
+
+
+def _of_learnt(path: Path, learnt: int, all_: int, left_out: bool, what: str) -> list[str]:
+    """What to say where the run has learnt some of the data."""
+    if not learnt:
+        return []
+    if left_out:
+        return [f"{path}: {learnt} of {all_} {what} were learnt and are left out"]
+    return [f"{path}: {learnt} of {all_} {what} were learnt and are scored: scores are too good"]
 
 
 ALL = "all"
@@ -87,15 +108,15 @@ def together(rows: Sequence[Row]) -> list[Row]:
 
 def is_points(path: Path) -> bool:
     """Whether a path holds point spectra rather than spectrum images."""
-    from sem_train.spectra.references import INDEX, SUFFIXES
-
     path = Path(path)
     if path.suffix == ".csv" or (path / INDEX).is_file():
         return True
-    return path.is_dir() and any(p.suffix.lower() in SUFFIXES for p in path.glob("*/*"))
+    return path.is_dir() and any(may_be_spectrum(p) for p in path.glob("*/*"))
 
 
-def _write_page(path: Path, name: str, classes: Sequence[str], rows: Sequence[Row], run: Path) -> None:
+def _write_page(
+    path: Path, name: str, classes: Sequence[str], rows: Sequence[Row], run: Path, cautions: Sequence[str]
+) -> None:
     most = max(row.counts for row in rows)
     best = [row for row in rows if row.counts == most and row.binning == 1]
     confusions = [
@@ -110,6 +131,7 @@ def _write_page(path: Path, name: str, classes: Sequence[str], rows: Sequence[Ro
     write_page(
         path, f"Phases named by {name}", [Card("Confusion", tables=tuple(confusions))], keys=keys,
         about="The network and classical methods against the truth", tables=[scores_table("Scores", rows)],
+        warnings=cautions,
         provenance={"run": str(run), "commit": commit() or "unknown", "machine": machine()},
         command=f"sem-train map evaluate {run}",
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """Methods against the truth: held-out draws, point spectra and scenes; against counts and spatial binning."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from sem_train.spectra.references import References, classes_of, gather, point_f
 from sem_train.spectra.scenes import InMemory, Scene
 from sem_train.spectra.scoring import UNKNOWN, Scores, at_boundaries, score, top
 from sem_train.spectra.training import HELD_OUT
-from semforge.errors import InputError
+from semforge.errors import InputError, naming
 from semforge.spectra import read_spectrum
 
 COUNTS = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 50_000)
@@ -69,32 +69,40 @@ def on_draws(
     model = bench.model
     settings = model.config.draws.model_copy(update={"mixed": 0.0})
     drawer = Drawer(bench.references[1], settings, model.axis, torch.device("cpu"))
+    drawn_of = "training draws" if bench.references[1].learnt_too else "held-out draws"
     rows = []
     for number, dose in enumerate(doses):
         drawn = drawer.batch(HELD_OUT + 10_000 + number, DRAWN_SPECTRA, SEED, dose=dose)
         counts, true = drawn.counts.numpy(), drawn.shares.numpy().argmax(-1)
         for method in bench.methods:
-            rows.append(_row("held-out draws", method, counts, true, dose))
+            rows.append(_row(drawn_of, method, counts, true, dose))
             told(rows[-1])
     return rows
 
 
-def on_points(bench: Bench, folder: Path) -> tuple[list[Row], list[str], np.ndarray, np.ndarray]:
-    """Scores on point spectra; with the files' names, their true classes (N,) and their counts (N, C).
+def on_points(
+    bench: Bench, folder: Path, leave: Container[Path] = ()
+) -> tuple[list[Row], list[str], np.ndarray, np.ndarray]:
+    """Scores on point spectra but those to `leave` out; with the files' names, true classes (N,) and counts (N, C).
 
     Raises InputError if a file is of a class that the network does not have, or cannot be rebinned to its axis.
     """
     model = bench.model
-    files = point_files(folder)
+    files = [(path, name) for path, name in point_files(folder) if path.resolve() not in leave]
     strange = next((name for _, name in files if name not in model.classes), None)
     if strange is not None:
         raise InputError(f"{folder}: has spectra of {strange!r}, the network knows {', '.join(model.classes)}")
-    spectra = [read_spectrum(path) for path, _ in files]
-    counts = np.stack([model.on_axis(s.counts, s.axis, s.beam_kev) for s in spectra])
+    counts = np.stack([_on_axis(model, path) for path, _ in files])
     true = np.array([model.classes.index(name) for _, name in files])
     mean = float(counts.sum(-1).mean())
     rows = [_row(Path(folder).name, method, counts, true, mean) for method in bench.methods]
     return rows, [path.name for path, _ in files], true, counts
+
+
+def _on_axis(model: SpectralModel, path: Path) -> np.ndarray:
+    spectrum = read_spectrum(path)
+    with naming(path):
+        return model.on_axis(spectrum.counts, spectrum.axis, spectrum.beam_kev)
 
 
 def on_scene(

@@ -30,6 +30,7 @@ from semforge.spectra.lines import Line, lines_of
 
 DOTS_PER_INCH = 170
 INK = "#1d1f21"
+FONTS = ["sans-serif", "DejaVu Sans"]  # the latter comes with matplotlib and has the raised digits that others lack
 SPECTRUM_IN = 2.9  # height of a spectrum
 ABOVE_IN, BELOW_IN = 0.66, 0.42  # of it for the names of lines and for the energies
 LEFT_IN = 0.72  # for the counts
@@ -411,7 +412,7 @@ def _power(value: float, _: Any) -> str:
 
 @contextmanager
 def _style(more: Mapping[str, Any] | None = None) -> Iterator[None]:
-    with matplotlib.rc_context({**STYLE, **(more or {})}):
+    with matplotlib.rc_context({**STYLE, "font.family": FONTS, **(more or {})}):
         yield
 
 

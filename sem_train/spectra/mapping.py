@@ -43,10 +43,12 @@ class PhaseMap:
 def map_image(
     method: Method, classes: tuple[str, ...], image: SpectralImage, axis: EnergyAxis, binning: int = 1,
     block_bytes: int = BLOCK_BYTES, told: Callable[[float], None] = lambda share: None,
+    seen: Callable[[np.ndarray, np.ndarray], None] = lambda squares, labels: None,
 ) -> PhaseMap:  # fmt: skip
     """Name every square of `binning` pixels of an image by its own counts, which are in memory in parts alone.
 
-    `axis` is what the method reads. The map does not depend on the parts; `told` hears the share that is done.
+    `axis` is what the method reads. The map does not depend on the parts; `told` hears the share that is done,
+    `seen` the counts (h, w, C) of each part's squares on the image's axis and their labels (h · w,).
     Raises InputError if the image's axis cannot be rebinned to `axis`.
     """
     height, width = image.shape
@@ -62,6 +64,7 @@ def map_image(
         named = method.named(flat)
         shape = squares.shape[:2]
         named.labels[is_empty(squares, image.axis).ravel()] = UNCLASSIFIED  # on its own axis as well
+        seen(squares, named.labels)
         labels[where], scores[where] = named.labels.reshape(shape), named.scores.reshape(*shape, -1)
         counted[where] = flat.sum(-1, dtype=np.float64).reshape(shape)
         unmixed = named.shares is not None

@@ -42,6 +42,15 @@ class SpectralModel:
     precision: str = "32"
     barred: tuple[int, ...] = ()  # classes that are known not to be there
     name: str = "network"
+    learnt_too: tuple[str, ...] = ()  # phases that had nothing to be held out
+
+    @property
+    def score_note(self) -> str | None:
+        """What to say of scores and probabilities of a network that was judged by what it had learnt."""
+        if not self.learnt_too:
+            return None
+        return (f"nothing of {', '.join(self.learnt_too)} was held out: the network's score and the calibration of its "
+                "probabilities are on spectra that it has learnt, so both are too good")  # fmt: skip
 
     def only(self, names: Sequence[str]) -> "SpectralModel":
         """The same network where nothing but these classes can be there. Raises InputError for one it does not know."""
@@ -118,6 +127,7 @@ def about_of(model_parts: dict[str, Any]) -> dict[str, Any]:
         },
         "temperature": float(model_parts["temperature"]),
         "beam_kev": list(model_parts["beam_kev"]) if model_parts["beam_kev"] else None,
+        "learnt_too": list(model_parts["learnt_too"]),
     }  # fmt: skip
 
 
@@ -146,7 +156,7 @@ def load_model(run: Path, precision: str = "auto") -> SpectralModel:
     beam = tuple(about["beam_kev"]) if about["beam_kev"] else None
     return SpectralModel(
         network.eval().to(device), tuple(about["classes"]), axis, config, novelty, means, about["temperature"],
-        beam, device, precision,
+        beam, device, precision, learnt_too=tuple(about.get("learnt_too", ())),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import torch
 from sem_train.spectra.model import SpectralModel
 from sem_train.spectra.named import UNCLASSIFIED
 from sem_train.spectra.network import spectra_input
+from semforge.errors import naming
 from semforge.spectra import Spectrum, read_spectrum, total_counts
 from semforge.spectra.lines import Line, lines_of
 
@@ -60,7 +61,8 @@ def name_files(model: SpectralModel, paths: Sequence[Path]) -> list[NamedSpectru
 
 def name_spectrum(model: SpectralModel, path: Path, spectrum: Spectrum) -> NamedSpectrum:
     """As `name_files`, of a spectrum at hand."""
-    counts = model.on_axis(spectrum.counts, spectrum.axis, spectrum.beam_kev)[None]
+    with naming(path):
+        counts = model.on_axis(spectrum.counts, spectrum.axis, spectrum.beam_kev)[None]
     named = model.named(counts)
     order = np.argsort(-named.scores[0])[:BEST]
     best = tuple((model.classes[k], float(named.scores[0, k])) for k in order)

@@ -1,19 +1,22 @@
 """What a network learns from, whatever it came from: expected spectra, each of a phase, on one energy axis."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 
+from blender_gen.sample import DATASET
 from sem_train.spectra.scenes import Scene, open_scenes
-from sem_train.spectra.settings import DataSettings
-from semforge.errors import InputError
+from sem_train.spectra.settings import DataSettings, ImageSource
+from semforge.errors import InputError, naming
 from semforge.files import existing_file
 from semforge.spectra import EnergyAxis, SpectrumLibrary, read_library, read_spectrum, rebinned
 
 SUFFIXES = (".msa", ".emsa", ".ems", ".hspy")
+TEXT = ".txt"  # EMSA/MAS too, where it begins as such a file does; else somebody's notes
 INDEX, INDEX_COLUMNS = "index.csv", ("file", "class")
 PATCH_PX = 16  # pixels of a phase this close together make one spectrum
 FEWEST_COUNTS = 2000  # in it
@@ -32,6 +35,7 @@ class References:
     source: np.ndarray  # (M,) int: of which file
     limit: np.ndarray  # (M,) float: most counts that may be drawn of it; infinite where it has no noise
     beam_kev: tuple[float, float] | None = None  # lowest and highest, where known
+    learnt_too: tuple[str, ...] = ()  # phases of which nothing is held out: what is learnt of them is scored as well
 
     def __len__(self) -> int:
         return len(self.phase)
@@ -65,8 +69,11 @@ class _Row:
 def gather(data: DataSettings, seed: int = 0) -> tuple[References, References, EnergyAxis]:
     """The spectra to learn from, those held out, and their axis.
 
-    Held out are the share `data.held_out` of a library's conditions, the same for all its phases. Raises InputError
-    if a file cannot be read, if its axis cannot be rebinned to the one asked for, or if a class has no spectrum.
+    Held out are the share `data.held_out` of a library's conditions, the same for all its phases, of the point spectra
+    of each class and of each phase's sums in an image; of a sample file the samples that its settings hold out. A
+    phase of which that leaves nothing is scored by what was learnt of it, which `learnt_too` says of both. Raises
+    InputError if a file cannot be read, if its axis cannot be rebinned to the one asked for, or if a class has no
+    spectrum.
     """
     axis = data.axis.axis if data.axis else _first_axis(data)
     rows: list[_Row] = []
@@ -74,32 +81,82 @@ def gather(data: DataSettings, seed: int = 0) -> tuple[References, References, E
     group = 0
     for number, source in enumerate(data.libraries):
         library = read_library(source.path)
-        rows += _of_library(library, axis, group, number, data.held_out, seed)
+        with naming(source.path):
+            rows += _of_library(library, axis, group, number, data.held_out, seed)
         beams += beams_of(library)
         group += len(library.conditions)
     number = len(data.libraries)
     for points in data.points:
-        for path, name in point_files(points.path):
+        for path, name, held in split_points(points.path, data.held_out, seed):
             spectrum = read_spectrum(path)
             if spectrum.empty:
                 raise InputError(f"{path}: has no counts, expected the spectrum of {name}; take it out")
-            counts = rebinned(spectrum.counts, spectrum.axis, axis, spectrum.beam_kev)
-            rows.append(_Row(name, counts, group, number, float(counts.sum()), False))
+            with naming(path):
+                counts = rebinned(spectrum.counts, spectrum.axis, axis, spectrum.beam_kev)
+            rows.append(_Row(name, counts, group, number, float(counts.sum()), held))
             beams += [spectrum.beam_kev] if spectrum.beam_kev else []
             group += 1
         number += 1
     for image in data.images:
-        for scene in open_scenes(image.path, image.labels)[: -image.held_out or None]:
-            found = _of_scene(scene, axis, group, number)
-            rows += found
+        scenes = open_scenes(image.path, image.labels)
+        learnt = learnt_scenes(image, len(scenes))
+        for place, scene in enumerate(scenes):
+            with naming(image.path):
+                found = _of_scene(scene, axis, group, number)
+            held = held_out_of([row.phase for row in found], 0 if image.held_out else data.held_out, seed)
+            rows += [replace(row, held_out=bool(h) or place >= learnt) for row, h in zip(found, held, strict=True)]
             group += 1
             beams += [scene.beam_kev] if scene.beam_kev else []
         number += 1
-    references = _together(rows, data.classes, (min(beams), max(beams)) if beams else None)
-    kept = np.array([not row.held_out for row in rows])
-    kept, mine = kept[_used(rows, data.classes)], references
-    held = mine.only(~kept) if not kept.all() else mine
-    return mine.only(kept), held, axis
+    taught = {row.phase for row in rows if not row.held_out}
+    rows = [row for row in rows if row.phase in taught]
+    found = _together(rows, data.classes, (min(beams), max(beams)) if beams else None)
+    kept = np.array([not row.held_out for row in rows])[_used(rows, data.classes)]
+    bare = np.setdiff1d(np.arange(len(found.phases)), found.phase[~kept])
+    found = replace(found, learnt_too=tuple(found.phases[p] for p in bare))
+    return found.only(kept), found.only(~kept | np.isin(found.phase, bare)), axis
+
+
+def held_out_of(kinds: Sequence[str], share: float, seed: int = 0) -> np.ndarray:
+    """(N,) bool: of each kind the share, at least one of two if there is to be any, but never all."""
+    rng = np.random.default_rng(seed)
+    held = np.zeros(len(kinds), dtype=bool)
+    for kind in dict.fromkeys(kinds):
+        own = np.array([i for i, other in enumerate(kinds) if other == kind])
+        count = min(max(round(share * len(own)), 1), len(own) - 1) if share else 0
+        held[rng.permutation(own)[:count]] = True
+    return held
+
+
+def split_points(folder: Path, share: float, seed: int = 0) -> list[tuple[Path, str, bool]]:
+    """As `point_files`, with whether each is held out."""
+    files = point_files(folder)
+    held = held_out_of([name for _, name in files], share, seed)
+    return [(path, name, bool(h)) for (path, name), h in zip(files, held, strict=True)]
+
+
+def learnt_points(data: DataSettings) -> frozenset[Path]:
+    """The files of point spectra that are learnt, as far as their folders are still there."""
+    found = [split_points(source.path, data.held_out) for source in data.points if source.path.exists()]
+    return frozenset(path.resolve() for rows in found for path, _, held in rows if not held)
+
+
+def scenes_learnt_of(path: Path, data: DataSettings, scenes: int) -> int:
+    """How many of the samples of a file, from the first on, are learnt."""
+    own = next((source for source in data.images if _same(source.path, path)), None)
+    return 0 if own is None else learnt_scenes(own, scenes)
+
+
+def _same(one: Path, other: Path) -> bool:
+    as_file = lambda path: (path / DATASET if path.is_dir() else path).resolve()
+    return as_file(Path(one)) == as_file(Path(other))
+
+
+def learnt_scenes(source: ImageSource, scenes: int) -> int:
+    """How many samples from the first on are learnt. Raises InputError if the settings hold out all of them."""
+    if source.held_out >= scenes:
+        raise InputError(f"{source.path}: has {scenes} spectrum images, held_out is {source.held_out}, expected fewer")
+    return scenes - source.held_out
 
 
 def beams_of(library: SpectrumLibrary) -> list[float]:
@@ -123,10 +180,18 @@ def point_files(folder: Path) -> list[tuple[Path, str]]:
         return [(existing_file(index.parent / row["file"], "a spectrum"), row["class"]) for row in rows]
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder, expected spectra in folders named by class, or {INDEX}")
-    found = [(p, p.parent.name) for p in sorted(folder.glob("*/*")) if p.suffix.lower() in SUFFIXES]
+    found = [(p, p.parent.name) for p in sorted(folder.glob("*/*")) if may_be_spectrum(p)]
     if not found:
         raise InputError(f"{folder}: has no spectra in folders named by class, and no {INDEX}")
     return found
+
+
+def may_be_spectrum(path: Path) -> bool:
+    """Whether a file in a folder of spectra is one, by its name, or by its beginning if it is called .txt."""
+    if path.suffix.lower() != TEXT or not path.is_file():
+        return path.suffix.lower() in SUFFIXES
+    with path.open("rb") as file:
+        return file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"#")
 
 
 def _first_axis(data: DataSettings) -> EnergyAxis:
@@ -143,10 +208,9 @@ def _of_library(
     variants = len(library.conditions)
     beams = beams_of(library)
     spectra = rebinned(library.spectra, library.axis, axis, max(beams) if beams else None)
-    count = min(round(held_out * variants), variants - 1)
-    held = set(np.random.default_rng(seed).permutation(variants)[:count].tolist())
+    held = held_out_of(["variant"] * variants, held_out, seed)
     return [
-        _Row(name, spectra[p, v], group + v, source, np.inf, v in held)
+        _Row(name, spectra[p, v], group + v, source, np.inf, bool(held[v]))
         for p, name in enumerate(library.names)
         for v in range(variants)
         if spectra[p, v].sum() > 0

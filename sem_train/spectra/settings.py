@@ -55,7 +55,8 @@ class DataSettings(Settings):
     images: tuple[ImageSource, ...] = ()
     classes: dict[str, tuple[str, ...]] = Field({})  # class: its phases, or patterns; left out: a class a phase
     axis: AxisSettings | None = None  # left out: that of the first source
-    held_out: float = Field(0.15, ge=0, lt=1)  # share of a library's variants that are scored, not learnt
+    # share of a library's variants, a class's point spectra and a phase's sums of an image that are scored, not learnt
+    held_out: float = Field(0.15, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _has_sources(self) -> "DataSettings":

@@ -1,6 +1,6 @@
 """Training of a network of spectra: `fit`, as any training here, on spectra that are drawn anew every step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from sem_train.hardware import deterministic_algorithms, flush_denormals, refuse
 from sem_train.optimisation import optimizer_of, schedule_of
 from sem_train.run_folder import RunFolder
 from sem_train.spectra.draws import Drawer, Drawn
-from sem_train.spectra.model import ABOUT, about_of, network_of
+from sem_train.spectra.model import ABOUT, about_of, load_model, network_of
 from sem_train.spectra.network import spectra_input
 from sem_train.spectra.novelty import DECADES, Novelty
 from sem_train.spectra.references import References, gather
@@ -110,6 +110,7 @@ class Learner(L.LightningModule):
         checkpoint[ABOUT] = about_of({
             "classes": self.references.classes, "axis": self.axis, "config": self.config, "means": self.means,
             "novelty": self.novelty, "temperature": self.temperature, "beam_kev": self.references.beam_kev,
+            "learnt_too": self.references.learnt_too,
         })  # fmt: skip
 
     def settle(self, held_out: Drawer) -> None:
@@ -137,6 +138,11 @@ class Learner(L.LightningModule):
         return self.network(spectra_input(drawn.counts).to(self.device)).float()
 
 
+def score_of(learnt_too: Sequence[str]) -> Score:
+    """What a run is judged by: no held-out score where some of it was learnt."""
+    return replace(ACCURACY, of="training") if learnt_too else ACCURACY
+
+
 def fit(config: MapConfig) -> FitResult:
     """Train the network that `config` describes into its folder `out`, or go on with its unfinished run there.
 
@@ -146,7 +152,7 @@ def fit(config: MapConfig) -> FitResult:
     folder = RunFolder(config.out)
     state = folder.state(config)
     if state == "finished":
-        return result_of(folder, score=ACCURACY)
+        return result_of(folder, score=score_of(load_model(folder.last).learnt_too))
     training = config.training
     resumed_at = steps_done(folder) if state == "unfinished" else None
     with deterministic_algorithms(training.deterministic):
@@ -159,6 +165,6 @@ def fit(config: MapConfig) -> FitResult:
         draws = Draws(config, Drawer(learnt, config.draws, axis, host), held_out)
         folder.claim(config)
         return run_module(
-            config.name, training, folder, learner, draws, True, resumed_at, score=ACCURACY,
+            config.name, training, folder, learner, draws, True, resumed_at, score=score_of(learnt.learnt_too),
             finish=lambda: learner.settle(held_out),
         )  # fmt: skip

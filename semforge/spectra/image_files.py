@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -64,7 +65,7 @@ def _opened(path: Path, file: h5py.File) -> SpectrumImage:
         )
     if not (np.issubdtype(counts.dtype, np.integer) or np.issubdtype(counts.dtype, np.floating)):
         raise InputError(f"{path}: 'counts' are {counts.dtype}, expected numbers")
-    known = {key: float(file.attrs[key]) for key in OPTIONAL if key in file.attrs}
+    known: dict[str, Any] = {key: float(file.attrs[key]) for key in OPTIONAL if key in file.attrs}
     notes = file["metadata"].attrs if "metadata" in file else {}
     try:
         axis = EnergyAxis(counts.shape[2], float(file.attrs["channel_ev"]), float(file.attrs.get("offset_ev", 0.0)))

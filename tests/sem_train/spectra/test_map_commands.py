@@ -9,10 +9,12 @@ import tifffile
 from PIL import Image
 from spectra_data import AXIS, PHASES, expected, labelled_counts, write_image, write_point
 
+from sem_train.commands.map import _numbers
 from sem_train.micrographs.label_maps import read_label_map
-from sem_train.spectra.evaluating import evaluate
+from sem_train.spectra.evaluating import evaluate, is_points
 from sem_train.spectra.points import name_spectrum
-from sem_train.spectra.predicting import is_point, predict_images, predict_points
+from sem_train.spectra.predicting import SomeFailed, is_point, predict_images, predict_points
+from sem_train.spectra.references import point_files
 from semforge.errors import InputError
 from semforge.spectra import EnergyAxis, Spectrum
 
@@ -88,7 +90,14 @@ def test_a_spectrum_image_becomes_a_map_with_its_companions(tiny_run, tmp_path, 
     shares = {row["phase"]: float(row["share"]) for row in rows_of(tmp_path / "out" / "scan_shares.csv")}
     assert shares["unclassified"] == pytest.approx(1 / 24, abs=1e-6)
     assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
-    assert "scan.hspy" in (tmp_path / "out" / "map.html").read_text(encoding="utf-8")
+    page = (tmp_path / "out" / "map.html").read_text(encoding="utf-8")
+    assert "scan.hspy" in page and "Spectrum of quartz" in page and "Ca Kα" in page
+    with tifffile.TiffFile(tmp_path / "out" / "scan_shares.tif") as file:
+        assert [one.tags[285].value for one in file.pages] == list(PHASES)
+        shares = np.stack([one.asarray() for one in file.pages])
+    assert shares.shape == (4, *LABELS.shape) and not shares[:, 0].any()
+    assert (shares[:, 1:].argmax(0) == LABELS[1:]).mean() > 0.95
+    assert shares[:, 1:].sum(0, dtype=int) == pytest.approx(255, abs=3)
 
 
 def test_squares_are_mapped_at_the_size_of_the_image(tiny_run, tmp_path):
@@ -97,6 +106,43 @@ def test_squares_are_mapped_at_the_size_of_the_image(tiny_run, tmp_path):
     labels = read_label_map(tmp_path / "out" / "scan_labels.tif").labels
     assert labels.shape == LABELS.shape
     assert (labels[:4, :4] == labels[0, 0]).all()
+
+
+def test_a_bad_file_costs_only_itself(tiny_run, tmp_path):
+    coarse = write_point(tmp_path / "coarse.msa", np.ones(64), EnergyAxis(64, 80.0))
+    good = write_point(tmp_path / "good.msa", bright("calcite"))
+    said = predict_points(tiny_run, [coarse, good], tmp_path / "points")
+    assert "good.msa: calcite" in next(said)
+    with pytest.raises(SomeFailed, match=r"coarse\.msa: the spectrum has 64 channels"):
+        list(said)
+    assert [row["file"] for row in rows_of(tmp_path / "points" / "names.csv")] == ["good.msa"]
+    assert "coarse.msa: the spectrum has" in (tmp_path / "points" / "map.html").read_text(encoding="utf-8")
+    wide = write_image(tmp_path / "wide.h5", COUNTS[..., :64], EnergyAxis(64, 80.0))
+    with pytest.raises(SomeFailed, match=r"wide\.h5: the spectrum has 64 channels"):
+        list(predict_images(tiny_run, [wide, write_image(tmp_path / "scan.h5", COUNTS)], tmp_path / "out"))
+    assert (tmp_path / "out" / "scan_labels.tif").is_file()
+
+
+def test_images_that_are_called_alike_are_refused(tiny_run, tmp_path):
+    with pytest.raises(InputError, match="two images are named 'scan', so one map would replace the other"):
+        list(predict_images(tiny_run, [tmp_path / "a" / "scan.h5", tmp_path / "b" / "scan.hspy"], tmp_path / "out"))
+
+
+def test_spectra_that_are_called_txt_are_read(tmp_path):
+    files = [write_point(tmp_path / name / "a.msa", bright(name)) for name in ("quartz", "calcite")]
+    for file in files:
+        file.rename(file.with_suffix(".txt"))
+        file.with_name("notes.txt").write_text("polished on Monday\n")
+    assert is_point(files[0].with_suffix(".txt"))
+    assert [(p.name, name) for p, name in point_files(tmp_path)] == [("a.txt", "calcite"), ("a.txt", "quartz")]
+    assert is_points(tmp_path)
+
+
+def test_counts_are_given_once_or_often():
+    assert _numbers(["20,200", " 2000"]) == (20, 200, 2000)
+    for wrong in ("many", "-3", "0", "1e3x"):
+        with pytest.raises(InputError, match="is no number of counts, expected e"):
+            _numbers([wrong])
 
 
 def test_kinds_of_files_are_told_apart(tmp_path):

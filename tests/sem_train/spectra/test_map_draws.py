@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from spectra_data import AXIS, PHASES, expected, labelled_counts, write_image, write_point, write_tiny_library
+from spectra_data import AXIS, PHASES, expected, labelled_counts, library, write_image, write_point, write_tiny_library
 
 from sem_train.spectra.draws import Drawer
-from sem_train.spectra.references import gather
+from sem_train.spectra.references import gather, learnt_points
 from sem_train.spectra.settings import DataSettings, DrawSettings
 from semforge.errors import InputError
+from semforge.spectra import write_library
 
 NO_ERRORS = {"gain": 0, "offset_ev": 0, "broadening_ev": (0, 0), "efficiency": 0, "absorption": 0,
              "background": (0, 0), "carbon": (0, 0)}  # fmt: skip
@@ -88,6 +89,45 @@ def test_held_out_variants_are_not_learnt(data):
     assert set(held.phase) == set(learnt.phase) == {0, 1, 2, 3}
 
 
+def write_points(folder, names, each):
+    for name in names:
+        for i in range(each):
+            write_point(folder / name / f"{i}.msa", np.random.default_rng(i).poisson(3000 * expected(name, i)))
+    return {"path": folder}
+
+
+def test_few_variants_are_enough_to_hold_one_out(data):
+    learnt, held, _ = gather(data.model_copy(update={"held_out": 0.01}))
+    assert len(set(learnt.group)) == 5 and len(set(held.group)) == 1 and not held.learnt_too
+    learnt, held, _ = gather(data.model_copy(update={"held_out": 0.0}))
+    assert len(learnt) == len(held) and held.learnt_too == tuple(PHASES)
+
+
+def test_of_measured_spectra_one_a_class_is_held_out_where_there_are_two(tmp_path):
+    source = write_points(tmp_path / "points", ("quartz", "calcite"), 3)
+    write_point(
+        tmp_path / "points" / "albite" / "only.msa", np.random.default_rng(0).poisson(3000 * expected("albite"))
+    )
+    data = DataSettings(points=[source])
+    learnt, held, _ = gather(data)
+    assert [np.bincount(part.phase).tolist() for part in (learnt, held)] == [[1, 2, 2], [1, 1, 1]]
+    assert learnt.learnt_too == held.learnt_too == ("albite",)
+    others = lambda part: set(part.group[part.phase > 0])
+    assert not others(learnt) & others(held)
+    names = {f"{path.parent.name}/{path.name}" for path in learnt_points(data)}
+    assert len(names) == 5 and "albite/only.msa" in names
+
+
+def test_sources_may_bring_classes_of_their_own(tmp_path):
+    write_library(tmp_path / "library.h5", library(("quartz", "calcite")))
+    points = write_points(tmp_path / "points", ("albite", "hematite"), 3)
+    write_point(tmp_path / "points" / "gold" / "only.msa", (3000 * expected("albite", 5)).round())
+    data = DataSettings(libraries=[{"path": tmp_path / "library.h5"}], points=[points])
+    for part in gather(data)[:2]:
+        drawn = Drawer(part, DrawSettings(mixed=1.0), AXIS, HOST).batch(0, 200, 0)
+        assert (drawn.shares.sum(0) > 0).all() and drawn.shares.shape == (200, 5)
+
+
 def test_measured_spectra_are_never_drawn_with_more_counts_than_they_have(tmp_path):
     rng = np.random.default_rng(0)
     for name in ("quartz", "calcite"):
@@ -118,9 +158,10 @@ def test_spectrum_images_teach_by_the_sums_of_their_interiors(tmp_path):
     counts, labels = labelled_counts(dose=5000)
     image = write_image(tmp_path / "scan.h5", counts)
     Image.fromarray(labels.astype(np.uint8)).save(tmp_path / "scan_labels.png")
-    learnt, _, axis = gather(DataSettings(images=[{"path": image}]))
+    learnt, held, axis = gather(DataSettings(images=[{"path": image}]))
     assert axis == AXIS
     assert learnt.classes == ("class_0", "class_1", "class_2", "class_3")
+    assert held.learnt_too == learnt.classes  # so small an image is one sum of each phase
     for k, name in enumerate(PHASES):
         mean = learnt.means()[k]
         assert mean == pytest.approx(expected(name) / expected(name).sum(), abs=0.004)

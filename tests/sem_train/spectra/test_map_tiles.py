@@ -5,13 +5,16 @@ import pytest
 from spectra_data import AXIS, PHASES, expected, labelled_counts, write_image
 
 from blender_gen.sample import Header, Sample, write_samples
+from sem_train.spectra import map_contents
 from sem_train.spectra.evaluation import Bench, mean_counts, on_scene, thinned_to
+from sem_train.spectra.map_contents import PhaseSpectra
 from sem_train.spectra.mapping import map_image
 from sem_train.spectra.methods import method_of
 from sem_train.spectra.named import UNCLASSIFIED
-from sem_train.spectra.references import gather
+from sem_train.spectra.references import gather, scenes_learnt_of
 from sem_train.spectra.scenes import InMemory, Scene, SpectralImage, binned, majority, open_image, open_scenes
 from sem_train.spectra.scoring import at_boundaries, score
+from sem_train.spectra.settings import DataSettings
 from sem_train.spectra.tables import shares_of_map
 from semforge.errors import InputError
 from semforge.spectra import EnergyAxis
@@ -77,6 +80,32 @@ def test_pixels_of_a_zero_peak_alone_stay_unclassified(tiny_model, method, axis)
     namer = method_of(method, tiny_model, lambda: gather(tiny_model.config.data)[0])
     found = map_image(namer, tiny_model.classes, SpectralImage("scan", InMemory(counts), axis, 15.0, 0.5), AXIS)
     assert (found.labels == UNCLASSIFIED).all()
+
+
+def test_spectra_of_phases_are_sums_of_their_pixels_whatever_the_parts():
+    gathered = PhaseSpectra(tuple(PHASES), AXIS)
+    for rows, columns, counts in image().blocks(1, 40 * 4 * 128):
+        gathered.add(counts, np.where(LABELS[rows, columns] == 3, UNCLASSIFIED, LABELS[rows, columns]).ravel())
+    for k in range(3):
+        assert np.array_equal(gathered.counts[k], COUNTS[k == LABELS].sum(0))
+    assert gathered.squares.tolist() == [120, 120, 120, 0, 120]
+    assert np.array_equal(gathered.counts[UNCLASSIFIED], COUNTS[LABELS == 3].sum(0))
+    spectra = gathered.shown(15.0)
+    assert [one.name for one in spectra] == ["quartz", "calcite", "hematite", "not named"]
+    assert "Si" in spectra[0].elements and "Ca" in spectra[1].elements and "Ca" not in spectra[0].elements
+
+
+def test_elements_are_mapped_by_their_lines_in_squares_of_pixels(monkeypatch):
+    monkeypatch.setattr(map_contents, "MAP_PX", 12)
+    shown = map_contents.element_maps(image(), ("O", "Si", "Ca"))
+    assert [*shown.maps][:2] == ["Si Kα", "Ca Kα"] or [*shown.maps][:2] == ["Ca Kα", "Si Kα"]
+    assert shown.pixel_size_um == 1.0 and shown.together
+    silicon = shown.maps["Si Kα"]
+    assert silicon.shape == (12, 10)
+    window = AXIS.channels_between(1.74 - 0.0476, 1.74 + 0.0476)
+    assert silicon[3, 1] == pytest.approx(COUNTS[6:8, 2:4, window].sum(), rel=0.35)
+    assert silicon[:, :2].mean() > 5 * silicon[:, 4:].mean()
+    assert map_contents.element_maps(image(), ("H",)) is None
 
 
 def test_binning_sums_counts_and_gives_back_an_image_of_the_same_size(tiny_model):
@@ -193,6 +222,16 @@ def test_samples_are_scenes_of_materials(tiny_model, tmp_path):
     assert rows[0].scores.share_error < 0.2
     with pytest.raises(InputError, match="has samples 0 to 1, found 2"):
         open_image(path, 2)
+
+
+def test_held_out_samples_are_scored_and_the_others_learnt(tmp_path):
+    path, _ = write_sample_file(tmp_path / "dataset.h5", with_shares=True)
+    learnt, held, _ = gather(DataSettings(images=[{"path": path, "held_out": 1}]))
+    assert set(learnt.group) == {0} and set(held.group) == {1} and not held.learnt_too
+    with pytest.raises(InputError, match="has 2 spectrum images, held_out is 2, expected fewer"):
+        gather(DataSettings(images=[{"path": path, "held_out": 2}]))
+    known = DataSettings(images=[{"path": tmp_path, "held_out": 1}])
+    assert (scenes_learnt_of(path, known, 2), scenes_learnt_of(tmp_path / "other.h5", known, 2)) == (1, 0)
 
 
 def test_without_shares_the_phases_are_the_labels(tmp_path):

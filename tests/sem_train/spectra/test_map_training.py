@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from spectra_data import AXIS, PHASES, expected
+from spectra_data import AXIS, PHASES, expected, write_point
 from spectra_runs import tiny_config
 
 from sem_train.spectra import training
+from sem_train.spectra.evaluating import evaluate
 from sem_train.spectra.model import load_model
 from sem_train.spectra.named import UNCLASSIFIED
 from sem_train.spectra.network import SpectrumNetwork, spectra_input
+from sem_train.spectra.settings import DataSettings
 from sem_train.spectra.training import fit
 from semforge.errors import InputError
 from semforge.spectra import EnergyAxis
@@ -120,6 +122,30 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(tmp_pa
     assert one.temperature == other.temperature
     assert one.novelty.limits.tolist() == other.novelty.limits.tolist()
     assert "was finished before" in fit(stopped).summary()
+
+
+def test_a_score_on_what_was_learnt_is_not_called_held_out(tmp_path):
+    for name in PHASES:
+        write_point(tmp_path / "points" / name / "only.msa", drawn(name, 5000, 1)[0])
+    config = tiny_config(tmp_path, steps=2, val_every=2)
+    own = config.model_copy(
+        update={"data": DataSettings(points=[{"path": tmp_path / "points"}]), "out": tmp_path / "own"}
+    )
+    for _ in range(2):  # also of a run that was finished before
+        assert ", training accuracy" in fit(own).summary()
+    model = load_model(own.out, "32")
+    assert model.score_note.startswith("nothing of albite, calcite, hematite, quartz was held out: ")
+    said = []
+    evaluate(own.out, tmp_path / "scores", [tmp_path / "points"], ["network"], told=said.append)
+    assert said[-2:] == [model.score_note, f"{tmp_path / 'points'}: 4 of 4 spectra were learnt and are scored: scores "
+                         "are too good"]  # fmt: skip
+    assert "4 of 4 spectra were learnt" in (tmp_path / "scores" / "scores.html").read_text(encoding="utf-8")
+    write_point(tmp_path / "points" / "quartz" / "new.msa", drawn("quartz", 5000, 1)[0])
+    moved = own.model_copy(update={"out": tmp_path / "moved", "data": own.data.model_copy(update={"held_out": 0.5})})
+    fit(moved)
+    rows = evaluate(moved.out, tmp_path / "scores", [tmp_path / "points"], ["network"], told=said.append)
+    assert said[-1] == f"{tmp_path / 'points'}: 4 of 5 spectra were learnt and are left out"
+    assert [row.scores.spectra for row in rows] == [1]
 
 
 def test_a_folder_with_other_settings_is_not_overwritten(tmp_path):
