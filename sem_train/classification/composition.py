@@ -5,7 +5,9 @@ excitation, absorption or fluorescence, and oxygen and carbon count with the few
 
 Background is what peaks stand on, clipped ever more widely (SNIP: Ryan et al. 1988, 10.1016/0168-583X(88)90063-8,
 on the scale LLS). What is left is a sum of families of lines (K, L or M of an element, with the ratios that the
-element's vacancies give), weighed by least squares that no family may be negative in.
+element's vacancies give), weighed by least squares that no family may be negative in. Absorption changes the ratios of
+soft L lines; what that leaves of iron's L lines looks like fluorine, so fluorine beside iron, or sodium beside zinc, is
+not told.
 """
 
 from collections.abc import Sequence
@@ -24,9 +26,9 @@ RESOLUTION_EV = 130.0  # full width at half maximum at Mn Kα, where nothing say
 MN_KA_EV = 5895.0
 PER_PAIR_EV = 8 * np.log(2) * 0.115 * 3.66  # Fano's factor times eV a pair of charges in silicon
 SIGNIFICANT = 3.0  # standard uncertainties; less is not detected
-LEAST_SHARE = (
-    0.02  # of all net counts; in spectra of millions of counts what peaks and background leave looks like less
-)
+# of all net counts; in spectra of millions of counts what peaks and background leave looks like less
+LEAST_SHARE = 0.02
+HIDDEN_WITHIN = 0.5  # of a line's width: nearer to soft L lines of an element that K lines show, a line cannot be told
 OVERVOLTAGE = 1.1  # a beam that excites a shell less gives no lines worth fitting
 LOWEST_KEV = 0.2  # below lie the noise peak and what windows swallow
 HIGHEST_KEV = 12.0  # K lines beyond are weak, their elements have an L family below
@@ -73,12 +75,24 @@ def intensities(
     # softer families are there to take their counts, an element is its hardest
     first = np.array([k == 0 or families[k - 1][0] != element for k, (element, _) in enumerate(families)])
     clear = first & (net > SIGNIFICANT * standard) & (net > LEAST_SHARE * net[first].sum())
+    clear &= ~_hidden(families, axis.energies_kev[templates.argmax(axis=1)], clear, resolution_ev)
     total = float(net[clear].sum())
     return tuple(
         Intensity(e, f, float(n), float(u), float(n / total) if c else 0.0)
         for (e, f), n, u, c, own in zip(families, net, standard, clear, first, strict=True)
         if own
     )
+
+
+def _hidden(
+    families: Sequence[tuple[str, str]], peaks_kev: np.ndarray, clear: np.ndarray, resolution_ev: float
+) -> np.ndarray:
+    """Which families (F,) have their peak in that of the L lines of an element whose K lines are clear."""
+    shown = {element for (element, family), seen in zip(families, clear, strict=True) if seen and family == "K"}
+    soft = peaks_kev[[family == "L" and element in shown for element, family in families]]
+    reach = HIDDEN_WITHIN * np.asarray(width_ev(peaks_kev, resolution_ev)) / 1000
+    near = (np.abs(peaks_kev[:, None] - soft) < reach[:, None]).any(axis=1)
+    return near & np.array([family == "K" for _, family in families])
 
 
 def background(counts: np.ndarray, axis: EnergyAxis, resolution_ev: float = RESOLUTION_EV) -> np.ndarray:

@@ -6,6 +6,9 @@ import torch
 from particle_fields import AXIS, spectrum_of
 from torch import nn
 
+from blender_gen.edx.conditions import Conditions
+from blender_gen.edx.spectrum import phase_spectrum
+from blender_gen.phases import materials
 from sem_train.classification.composition import background, intensities
 from sem_train.classification.explain import deciding_lines, grad_cam, shares_of_parts
 from sem_train.classification.field import volume
@@ -34,6 +37,16 @@ def test_net_counts_have_the_uncertainty_of_counting():
 def test_iron_is_no_fluorine_and_lead_no_sulphur():
     assert "F" not in shares(np.random.default_rng(2).poisson(spectrum_of({"Fe": 0.7, "O": 0.3}, 100000)))
     assert "Pb" not in shares(np.random.default_rng(3).poisson(spectrum_of({"S": 0.5, "Ca": 0.5}, 20000)))
+
+
+@pytest.mark.parametrize(
+    ("material", "elements"), [("Fe", "Fe"), ("Fe3Al", "Fe Al"), ("Fe2O3", "Fe O"), ("ZnO", "Zn O"), ("TiO2", "Ti O")]
+)
+def test_what_absorption_leaves_of_soft_l_lines_is_no_other_element(material, elements):
+    """L lines as a metal lets them out, which no fixed ratios describe."""
+    expected = phase_spectrum(materials()[material], Conditions(beam_kev=15.0, axis=AXIS))
+    found = shares(np.random.default_rng(5).poisson(expected * 200000 / expected.sum()))
+    assert set(found) == set(elements.split())
 
 
 def test_background_alone_has_no_elements():
