@@ -27,7 +27,7 @@ class Score:
     counts: list[list[int]]  # (C, C) labelled pixels by true (row) and predicted (column) class
     boundary_px: dict[str, float | None]  # class -> mean distance between true and predicted outline, both ways
     thickness_px: dict[str, Measured]  # layer -> mean thickness
-    area_percent: dict[str, Measured]  # inclusion or crack class -> share of its host
+    area_percent: dict[str, Measured]  # inclusion or crack class -> share of its host; particle class: of the image
 
 
 @dataclass(frozen=True)

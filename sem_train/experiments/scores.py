@@ -13,7 +13,7 @@ from sem_train.metrics import confusion
 
 
 def score(predicted: np.ndarray, truth: np.ndarray, classes: ClassMap, unlabelled: int = UNLABELLED) -> Score:
-    """Compare class ids (H, W). Lengths are in pixels, areas in percent of the host's area.
+    """Compare class ids (H, W). Lengths are in pixels, areas in percent of the host's, of particles of the image's.
 
     Pixels that are `unlabelled` in `truth` count neither for `counts` nor for outlines. For thickness and areas, which
     need whole maps, the rim without labels is cut off, and each unlabelled pixel further in gets the class of the
@@ -52,25 +52,33 @@ def _outline(mask: np.ndarray, known: np.ndarray) -> np.ndarray:
 def _measured(
     predicted: np.ndarray, truth: np.ndarray, known: np.ndarray, classes: ClassMap
 ) -> tuple[dict[str, Measured], dict[str, Measured]]:
-    """Thickness of each layer, area percent of each inclusion and crack class."""
+    """Thickness of each layer, area percent of each inclusion, crack and particle class."""
     layers = [c.name for c in classes.with_role("layer")]
-    hosted = [c.name for c in classes.classes if c.role in ("inclusion", "crack")]
+    areas = [c.name for c in classes.classes if c.role in ("inclusion", "crack", "particle")]
     if not known.any():
-        return {name: Measured(None, None) for name in layers}, {name: Measured(None, None) for name in hosted}
+        return {name: Measured(None, None) for name in layers}, {name: Measured(None, None) for name in areas}
     true, seen = (_measures(whole, classes) for whole in _without_gaps(known, truth, predicted))
     return (
         {name: Measured(true[0][name], seen[0][name]) for name in layers},
-        {name: Measured(true[1][name], seen[1][name]) for name in hosted},
+        {name: Measured(true[1][name], seen[1][name]) for name in areas},
     )
 
 
 def _measures(labels: np.ndarray, classes: ClassMap) -> tuple[dict[str, float | None], dict[str, float | None]]:
-    section = prepare(labels, classes)
+    section = prepare(labels, _without_particles(classes))
     field = measure_section(section, None)
     area = {name: inclusion.area_percent for name, inclusion in field.inclusions.items()}
     for crack in classes.with_role("crack"):
         area[crack.name] = area_percent(section.mask(crack.name), section.envelopes[str(crack.host)])
+    for particle in classes.with_role("particle"):
+        area[particle.name] = 100 * float(section.mask(particle.name).mean())
     return {name: layer.mean for name, layer in field.layers.items()}, area
+
+
+def _without_particles(classes: ClassMap) -> ClassMap:
+    """The classes with particles as background: measuring each of them takes long, and their area needs none of it."""
+    plain = [c.model_copy(update={"role": "background"}) if c.role == "particle" else c for c in classes.classes]
+    return classes.model_copy(update={"classes": tuple(plain)})
 
 
 def _without_gaps(known: np.ndarray, *maps: np.ndarray) -> list[np.ndarray]:

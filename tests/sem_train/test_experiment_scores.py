@@ -101,6 +101,16 @@ def test_area_of_inclusions_is_their_share_of_the_layer():
     assert found.area_percent["pore"].error == pytest.approx(-100 * 100 / (40 * 240))
 
 
+def test_area_of_particles_is_their_share_of_the_labelled_image():
+    classes = ClassMap.model_validate({"classes": [{"name": "film"}, {"name": "grain", "role": "particle"}]})
+    truth, predicted = np.zeros((2, 50, 40), dtype=np.uint8)
+    truth[10:20, 10:20], predicted[10:20, 10:16] = 1, 1
+    found = score(predicted, truth, classes).area_percent["grain"]
+    assert (found.true, found.predicted) == (pytest.approx(5.0), pytest.approx(3.0))
+    truth[40:] = UNLABELLED
+    assert score(predicted, truth, classes).area_percent["grain"].error == pytest.approx(-100 * 40 / 1600)
+
+
 def test_a_layer_that_is_not_found_has_no_thickness():
     oxide = score(np.zeros(ROWS.shape, dtype=np.uint8), slab(), CLASSES).thickness_px["oxide"]
     assert oxide.true == pytest.approx(40, abs=0.1) and oxide.predicted is None
