@@ -28,7 +28,8 @@ PER_PAIR_EV = 8 * np.log(2) * 0.115 * 3.66  # Fano's factor times eV a pair of c
 SIGNIFICANT = 3.0  # standard uncertainties; less is not detected
 # of all net counts; in spectra of millions of counts what peaks and background leave looks like less
 LEAST_SHARE = 0.02
-HIDDEN_WITHIN = 0.5  # of a line's width: nearer to soft L lines of an element that K lines show, a line cannot be told
+HIDDEN_WITHIN = 0.5  # of a line's width: nearer to L lines of an element that K lines show, a line cannot be told ...
+HIDING_KEV = 0.5  # ... from here on; softer L lines are too weak to hide carbon or nitrogen
 OVERVOLTAGE = 1.1  # a beam that excites a shell less gives no lines worth fitting
 LOWEST_KEV = 0.2  # below lie the noise peak and what windows swallow
 HIGHEST_KEV = 12.0  # K lines beyond are weak, their elements have an L family below
@@ -89,9 +90,10 @@ def _hidden(
 ) -> np.ndarray:
     """Which families (F,) have their peak in that of the L lines of an element whose K lines are clear."""
     shown = {element for (element, family), seen in zip(families, clear, strict=True) if seen and family == "K"}
-    soft = peaks_kev[[family == "L" and element in shown for element, family in families]]
+    of_shown = np.array([family == "L" and element in shown for element, family in families])
+    hiding = peaks_kev[of_shown & (peaks_kev > HIDING_KEV)]
     reach = HIDDEN_WITHIN * np.asarray(width_ev(peaks_kev, resolution_ev)) / 1000
-    near = (np.abs(peaks_kev[:, None] - soft) < reach[:, None]).any(axis=1)
+    near = (np.abs(peaks_kev[:, None] - hiding) < reach[:, None]).any(axis=1)
     return near & np.array([family == "K" for _, family in families])
 
 

@@ -40,7 +40,8 @@ def test_iron_is_no_fluorine_and_lead_no_sulphur():
 
 
 @pytest.mark.parametrize(
-    ("material", "elements"), [("Fe", "Fe"), ("Fe3Al", "Fe Al"), ("Fe2O3", "Fe O"), ("ZnO", "Zn O"), ("TiO2", "Ti O")]
+    ("material", "elements"),
+    [("Fe", "Fe"), ("Fe3Al", "Fe Al"), ("Fe2O3", "Fe O"), ("ZnO", "Zn O"), ("TiO2", "Ti O"), ("calcite", "Ca C O")],
 )
 def test_what_absorption_leaves_of_soft_l_lines_is_no_other_element(material, elements):
     """L lines as a metal lets them out, which no fixed ratios describe."""
