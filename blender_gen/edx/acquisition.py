@@ -7,7 +7,6 @@ import numpy as np
 
 from blender_gen.edx.conditions import Conditions, Detector
 from blender_gen.edx.counts import noisy, simulate_image
-from blender_gen.edx.maps import element_maps, mappable, windows
 from blender_gen.edx.minerals import specimen
 from blender_gen.edx.mixing import Ground, Mixture, Seen, mixture
 from blender_gen.edx.particles import expected_spectrum, largest, scanned
@@ -21,6 +20,7 @@ from blender_gen.recipe import Recipe
 from blender_gen.recipe.edx import MOST_PIXEL_COUNTS, Edx
 from semforge.errors import InputError
 from semforge.spectra import EnergyAxis
+from semforge.spectra.maps import element_maps, mappable, windows
 
 LARGEST_IMAGE = 4 * 2**30  # bytes of counts
 

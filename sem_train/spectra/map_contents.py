@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from blender_gen.edx.maps import mappable, windows
 from sem_train.classification.composition import RESOLUTION_EV, intensities
 from sem_train.spectra.contents import NOT_NAMED, ShownElements, ShownSpectrum
 from sem_train.spectra.named import UNCLASSIFIED
 from sem_train.spectra.scenes import SpectralImage, binned
 from semforge.spectra import EnergyAxis
+from semforge.spectra.maps import mappable, windows
 
 MAP_PX = 400  # longer side of an element map at most: it is shown small
 MOST_MAPS = 8

@@ -9,7 +9,6 @@ from targets import balls_on, passes_of, target_of
 
 from blender_gen.edx import Conditions, film_share, xray_range_um
 from blender_gen.edx.attenuation import transmission
-from blender_gen.edx.maps import element_maps, mappable, mapped_line, width_kev, windows
 from blender_gen.edx.mixing import SPREAD_RANGES, Ground, mixture
 from blender_gen.edx.particles import expected_spectrum, largest, scanned
 from blender_gen.edx.shadow import LENGTHS_UM, passing, way_to_detector
@@ -17,6 +16,7 @@ from blender_gen.phases import materials
 from blender_gen.recipe.imaging import Preparation
 from semforge.errors import InputError
 from semforge.spectra import EnergyAxis
+from semforge.spectra.maps import element_maps, mappable, mapped_line, width_kev, windows
 
 KEV15 = Conditions(beam_kev=15.0)
 PIXEL_UM = 0.1

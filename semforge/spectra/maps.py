@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from semforge.errors import InputError
-from semforge.spectra import EnergyAxis
+from semforge.spectra.axis import EnergyAxis
 from semforge.spectra.lines import Line, atomic_number, edge_kev, fluorescence_yield, lines_of
 
 WELL_EXCITED = 1.5  # beam energy over the edge, from which a harder line is preferred to a softer one
