@@ -63,7 +63,8 @@ def map_image(
         flat = rebinned(squares, image.axis, axis, image.beam_kev).reshape(-1, axis.channels)
         named = method.named(flat)
         shape = squares.shape[:2]
-        named.labels[is_empty(squares, image.axis).ravel()] = UNCLASSIFIED  # on its own axis as well
+        if image.axis != axis:  # on the method's own axis the method has looked
+            named.labels[is_empty(squares, image.axis).ravel()] = UNCLASSIFIED
         seen(squares, named.labels)
         labels[where], scores[where] = named.labels.reshape(shape), named.scores.reshape(*shape, -1)
         counted[where] = flat.sum(-1, dtype=np.float64).reshape(shape)
